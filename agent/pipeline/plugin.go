@@ -1,0 +1,61 @@
+// Package pipeline moves batches from inputs through processors to outputs,
+// keeps the records of one source in order, and reports back what became of
+// every batch.
+package pipeline
+
+import (
+	"context"
+	"errors"
+
+	"github.com/wasmtail/wasmtail/internal/record"
+)
+
+// ErrRejected is wrapped by Output.Send when no retry can save a payload.
+var ErrRejected = errors.New("rejected by the receiver")
+
+// Delivery is a batch and the promise to say what became of it.
+type Delivery struct {
+	// Batch is given away with the delivery.
+	Batch *record.Batch
+	// Done is called exactly once, from any goroutine: with nil when every
+	// output has the batch or holds it durably, and with an error wrapping
+	// ErrRejected when an output refused it for good (then it is acknowledged
+	// all the same). On any other error the bytes must be read again.
+	// It must not block.
+	Done func(error)
+}
+
+// Emit gives a delivery to the pipeline. It blocks while the lane of the
+// batch's source is full. On error (only that of ctx) the delivery was not
+// taken: batch and Done stay with the caller.
+type Emit func(ctx context.Context, d Delivery) error
+
+// Input produces deliveries until ctx ends. Run waits for all it started.
+type Input interface {
+	Run(ctx context.Context, emit Emit) error
+}
+
+// Processor edits a batch in place: fields, times, marks, and which records
+// stay (Batch.Keep). It keeps nothing of the batch. A processor instance
+// belongs to one lane, so it needs no locks. A record that cannot be parsed is
+// kept by Batch.Fail, and records that have failed before (record.Failed) are
+// passed over by parsers. An error means the processor itself is broken, not a
+// record: the batch then goes on as it is, and the error is counted.
+type Processor interface {
+	Process(ctx context.Context, b *record.Batch) error
+}
+
+// Encoder turns batches into payloads: pure, no I/O. It belongs to one lane.
+type Encoder interface {
+	// Encode appends the payload of b to dst. The result must not point into b.
+	Encode(ctx context.Context, dst []byte, b *record.Batch) ([]byte, error)
+}
+
+// Output delivers payloads.
+type Output interface {
+	// NewEncoder returns an encoder for one lane of the named pipeline.
+	NewEncoder(pipeline, logstore string) Encoder
+	// Send makes one attempt. payload is lent for the call. Safe for
+	// concurrent use. See ErrRejected; every other error is tried again.
+	Send(ctx context.Context, payload []byte) error
+}

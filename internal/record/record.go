@@ -8,6 +8,8 @@
 // with -tags invariants, Release overwrites it, so that a kept slice shows.
 package record
 
+import "sync/atomic"
+
 // Reserved field names. They are Log Service's where it has one.
 const (
 	// Content holds the whole line of a record that no processor has split.
@@ -99,6 +101,25 @@ type Origin struct {
 	Path string
 	// Source picks the lane: batches of one source stay in order.
 	Source uint64
+	// Ledger counts what became of the generation's records since this process
+	// began to read it. Never nil.
+	Ledger *Ledger
+}
+
+// Ledger counts records and their source bytes by outcome. Framed equals the
+// sum of Parsed, Failed, Filtered and what is still under way. Safe for
+// concurrent use.
+type Ledger struct {
+	Framed, Parsed, Failed, Filtered, Acked Tally
+}
+
+// Tally is a number of records and their source bytes.
+type Tally struct{ Records, Bytes atomic.Int64 }
+
+// Add counts records with that many source bytes.
+func (t *Tally) Add(records int, bytes int64) {
+	t.Records.Add(int64(records))
+	t.Bytes.Add(bytes)
 }
 
 // Batch is a run of records from one origin, and the arena they live in.

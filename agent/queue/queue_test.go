@@ -1,0 +1,199 @@
+package queue
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestLanesAreDeliveredInOrderThroughFailingSenders(t *testing.T) {
+	const lanes, each, senders = 5, 400, 4
+	q := New(4 << 10)
+	var mu sync.Mutex
+	got := make([][]uint32, lanes)
+	var producers, workers sync.WaitGroup
+	var acked sync.WaitGroup
+	acked.Add(lanes * each)
+	for range senders {
+		workers.Go(func() {
+			for {
+				l, err := q.Take(context.Background())
+				if err != nil {
+					return
+				}
+				for rand.IntN(3) == 0 { // a failed attempt: the payload stays
+				}
+				lane, n := binary.BigEndian.Uint32(l.Payload), binary.BigEndian.Uint32(l.Payload[4:])
+				mu.Lock()
+				got[lane] = append(got[lane], n)
+				mu.Unlock()
+				l.Release(nil)
+			}
+		})
+	}
+	for range lanes {
+		n := q.Lane()
+		producers.Go(func() {
+			payload := make([]byte, 100)
+			for i := range each {
+				binary.BigEndian.PutUint32(payload, uint32(n))
+				binary.BigEndian.PutUint32(payload[4:], uint32(i))
+				if err := q.Put(context.Background(), payload, n, func(error) { acked.Done() }); err != nil {
+					t.Errorf("cannot put payload %d: %v", i, err)
+				}
+			}
+		})
+	}
+	producers.Wait()
+	q.Close()
+	workers.Wait()
+	acked.Wait()
+	for lane, seq := range got {
+		require.Len(t, seq, each)
+		for i, n := range seq {
+			require.EqualValues(t, i, n, "lane %d out of order", lane)
+		}
+	}
+	require.Zero(t, q.Bytes())
+}
+
+func TestPutBlocksAtTheBoundAndGoesOnAfterRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := New(150)
+		n := q.Lane()
+		done := func(error) {}
+		require.NoError(t, q.Put(t.Context(), make([]byte, 100), n, done))
+		entered := false
+		go func() {
+			_ = q.Put(t.Context(), make([]byte, 100), n, done)
+			entered = true
+		}()
+		synctest.Wait()
+		require.False(t, entered, "a full queue took a second payload")
+		l, err := q.Take(t.Context())
+		require.NoError(t, err)
+		l.Release(nil)
+		synctest.Wait()
+		require.True(t, entered, "a released payload made no room")
+	})
+}
+
+func TestPutEndsWithItsContext(t *testing.T) {
+	q := New(10)
+	n := q.Lane()
+	require.NoError(t, q.Put(t.Context(), make([]byte, 10), n, func(error) {}))
+	stop := errors.New("stop")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(stop)
+	require.ErrorIs(t, q.Put(ctx, make([]byte, 10), n, func(error) { t.Error("done called for a payload not taken") }), stop)
+}
+
+func TestEveryLaneMayHoldOnePayloadWhateverTheBound(t *testing.T) {
+	q := New(1)
+	for range 3 {
+		require.NoError(t, q.Put(t.Context(), make([]byte, 50), q.Lane(), func(error) {}))
+	}
+}
+
+func TestDiscardCallsEveryDoneOnce(t *testing.T) {
+	q := New(1 << 20)
+	stop := errors.New("stopped")
+	n := q.Lane()
+	calls := 0
+	for range 10 {
+		require.NoError(t, q.Put(t.Context(), []byte("x"), n, func(err error) {
+			require.ErrorIs(t, err, stop)
+			calls++
+		}))
+	}
+	l, err := q.Take(t.Context())
+	require.NoError(t, err)
+	q.Close()
+	q.Discard(stop)
+	l.Release(stop)
+	require.Equal(t, 10, calls)
+	_, err = q.Take(t.Context())
+	require.ErrorIs(t, err, ErrClosed)
+}
+
+// TestQueueAgainstAnOracle runs random operations against the queue and a
+// plain model of it.
+func TestQueueAgainstAnOracle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		q := New(1 << 30)
+		var model [][]byte // waiting, by lane
+		type out struct {
+			lease *Lease
+			lane  int
+		}
+		var lent []out
+		lanesOut := map[int]bool{}
+		next := byte(0)
+		t.Repeat(map[string]func(*rapid.T){
+			"lane": func(*rapid.T) { q.Lane(); model = append(model, nil) },
+			"put": func(t *rapid.T) {
+				if len(model) == 0 {
+					t.Skip()
+				}
+				lane := rapid.IntRange(0, len(model)-1).Draw(t, "lane")
+				next++
+				require.NoError(t, q.Put(context.Background(), []byte{byte(lane), next}, lane, func(error) {}))
+				model[lane] = append(model[lane], next)
+			},
+			"take": func(t *rapid.T) {
+				possible := false
+				for lane := range model {
+					possible = possible || len(model[lane]) > 0 && !lanesOut[lane]
+				}
+				if !possible {
+					t.Skip()
+				}
+				l, err := q.Take(context.Background())
+				require.NoError(t, err)
+				lane := int(l.Payload[0])
+				require.False(t, lanesOut[lane], "two payloads of lane %d are out", lane)
+				require.Equal(t, model[lane][0], l.Payload[1], "lane %d out of order", lane)
+				model[lane] = model[lane][1:]
+				lanesOut[lane] = true
+				lent = append(lent, out{l, lane})
+			},
+			"release": func(t *rapid.T) {
+				if len(lent) == 0 {
+					t.Skip()
+				}
+				i := rapid.IntRange(0, len(lent)-1).Draw(t, "i")
+				lent[i].lease.Release(nil)
+				delete(lanesOut, lent[i].lane)
+				lent = append(lent[:i], lent[i+1:]...)
+			},
+			"": func(t *rapid.T) {
+				want := 2 * len(lent)
+				for _, w := range model {
+					want += 2 * len(w)
+				}
+				require.EqualValues(t, want, q.Bytes())
+			},
+		})
+	})
+}
+
+func BenchmarkPutTakeRelease(b *testing.B) {
+	q := New(1 << 30)
+	n := q.Lane()
+	payload := make([]byte, 128<<10)
+	done := func(error) {}
+	b.SetBytes(int64(len(payload)))
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = q.Put(context.Background(), payload, n, done)
+		l, _ := q.Take(context.Background())
+		l.Release(nil)
+	}
+}

@@ -48,7 +48,7 @@ func (c *hubConfig) Validate(report func(key, problem string)) {
 	if c.Endpoint != "" && !strings.HasPrefix(c.Endpoint, "http") {
 		report("endpoint", "must start with http:// or https://")
 	}
-	if c.Key != "" && len(c.Key) < 4 {
+	if c.Key != "" && len(c.Key) < 3 {
 		report("access_key_secret", "is too short: "+c.Key.Reveal())
 	}
 	if strings.HasPrefix(c.Key.Reveal(), "bad") {

@@ -68,7 +68,7 @@ func suggest(word string, candidates []string) string {
 	best, bestDistance := "", 1+max(1, len(word)/3)
 	for _, c := range candidates {
 		d := distance(strings.ToLower(word), c)
-		if strings.Contains(c, word) && len(word) >= 3 {
+		if strings.Contains(c, word) && len(word) >= 3 || strings.Contains(word, c) && len(c) >= 3 {
 			d = min(d, 1)
 		}
 		if d < bestDistance || d == bestDistance && best != "" && c < best {

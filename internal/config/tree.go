@@ -95,7 +95,7 @@ func parseTree(src *source, data []byte) (*node, Faults) {
 			continue
 		}
 		if body != nil {
-			b.fault(b.place(doc.Body), "", "a file holds one YAML document: move what follows `---` to a file of its own")
+			b.fault(b.startOf(doc.Body), "", "a file holds one YAML document: move what follows `---` to a file of its own")
 			return nil, b.faults
 		}
 		body = doc.Body
@@ -184,9 +184,9 @@ func (b *treeBuilder) node(n ast.Node, depth int) *node {
 	}
 	switch n := n.(type) {
 	case *ast.MappingNode:
-		return b.mapping(b.mappingPlace(n), n.Values, depth)
+		return b.mapping(b.startOf(n), n.Values, depth)
 	case *ast.MappingValueNode:
-		return b.mapping(b.place(n.Key), []*ast.MappingValueNode{n}, depth)
+		return b.mapping(b.startOf(n), []*ast.MappingValueNode{n}, depth)
 	case *ast.SequenceNode:
 		return b.sequence(n, depth)
 	case *ast.AnchorNode:
@@ -204,13 +204,18 @@ func (b *treeBuilder) node(n ast.Node, depth int) *node {
 	}
 }
 
-// mappingPlace is where the first key stands: the token of a block mapping is
-// its first colon, which is no place to send a reader to.
-func (b *treeBuilder) mappingPlace(n *ast.MappingNode) place {
-	if n.IsFlowStyle || len(n.Values) == 0 {
-		return b.place(n)
+// startOf is the place of a node, and of a block mapping that of its first key:
+// its own token is the first colon, which is no place to send a reader to.
+func (b *treeBuilder) startOf(n ast.Node) place {
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		if !n.IsFlowStyle && len(n.Values) > 0 {
+			return b.place(n.Values[0].Key)
+		}
+	case *ast.MappingValueNode:
+		return b.place(n.Key)
 	}
-	return b.place(n.Values[0].Key)
+	return b.place(n)
 }
 
 func (b *treeBuilder) scalar(n ast.Node) *node {

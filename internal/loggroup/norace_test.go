@@ -1,0 +1,5 @@
+//go:build !race
+
+package loggroup
+
+const raceEnabled = false

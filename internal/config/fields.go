@@ -21,6 +21,8 @@ type field struct {
 	example  string
 	kind     string // of the plugins in it
 	path     bool   // text is a path, relative to the file's folder
+	goName   string
+	owner    reflect.Type // the struct that declares it
 }
 
 // fieldsOf lists the keys of a struct type, fields of embedded structs
@@ -30,7 +32,7 @@ func fieldsOf(t reflect.Type) []field {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if name == "-" || !f.IsExported() {
+		if name == "-" || !f.IsExported() && !f.Anonymous {
 			continue
 		}
 		if f.Type.Kind() == reflect.Struct && (option == "inline" || f.Anonymous && name == "") {
@@ -38,6 +40,9 @@ func fieldsOf(t reflect.Type) []field {
 				in.index = append([]int{i}, in.index...)
 				list = append(list, in)
 			}
+			continue
+		}
+		if !f.IsExported() {
 			continue
 		}
 		if name == "" {
@@ -51,6 +56,8 @@ func fieldsOf(t reflect.Type) []field {
 			example:  f.Tag.Get("example"),
 			kind:     f.Tag.Get("kind"),
 			path:     f.Tag.Get("path") == "true",
+			goName:   f.Name,
+			owner:    t,
 		}
 		fd.def, fd.hasDef = f.Tag.Lookup("default")
 		if enum := f.Tag.Get("enum"); enum != "" {
@@ -60,6 +67,45 @@ func fieldsOf(t reflect.Type) []field {
 	}
 	return list
 }
+
+// Key is a key of a settings struct, for those who write documentation from the
+// structs.
+type Key struct {
+	// Name is the key in YAML.
+	Name string
+	Type reflect.Type
+	// Owner and GoName are the struct and the field that declare the key.
+	Owner  reflect.Type
+	GoName string
+	// Default is the text of the default; "" when there is none.
+	Default  string
+	Required bool
+	// Enum are the only texts allowed; nil when all are.
+	Enum    []string
+	Example string
+	// Kind is the kind of the plugins in a Block or in a list or map of them.
+	Kind string
+	// Path is true for paths that start at the folder of the file.
+	Path bool
+}
+
+// Keys lists the keys of a settings struct in the order of its fields, those of
+// embedded structs included.
+func Keys(t reflect.Type) []Key {
+	fields := fieldsOf(t)
+	keys := make([]Key, len(fields))
+	for i, f := range fields {
+		keys[i] = Key{
+			Name: f.name, Type: f.typ, Owner: f.owner, GoName: f.goName, Default: f.def,
+			Required: f.required, Enum: f.enum, Example: f.example, Kind: f.kind, Path: f.path,
+		}
+	}
+	return keys
+}
+
+// IsScalar is true for types that a single value fills: text, numbers, sizes,
+// durations, secrets.
+func IsScalar(t reflect.Type) bool { return isScalar(t) }
 
 func names(fields []field) []string {
 	list := make([]string, len(fields))

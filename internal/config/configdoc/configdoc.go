@@ -1,0 +1,93 @@
+// Package configdoc writes the reference of the configuration, for people as
+// Markdown and for editors as a JSON Schema, from the structs that the
+// configuration is decoded into and the comments on their fields.
+//
+// It promises that every key the program accepts is in both, and that the same
+// sources give the same bytes. It needs the source files, so it is a tool for
+// developers; the program does not use it when it runs. It starts no
+// goroutines.
+package configdoc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"github.com/wasmtail/wasmtail/internal/config"
+)
+
+// The generated files, from the root of the sources.
+const (
+	MarkdownPath = "docs/configuration.md"
+	SchemaPath   = "docs/config.schema.json"
+)
+
+// Generate returns the reference as Markdown and as a JSON Schema (draft
+// 2020-12). srcRoot is the root of the module's sources. A key or plugin
+// without a comment is an error.
+func Generate(cat config.Catalog, srcRoot string) (markdown, schema []byte, err error) {
+	c := newComments(srcRoot)
+	g := &generator{catalog: cat, comments: c}
+	markdown = g.markdown()
+	schema, err = g.schema()
+	if err = errors.Join(append(c.problems, err)...); err != nil {
+		return nil, nil, fmt.Errorf("cannot document the configuration: %w", err)
+	}
+	return markdown, schema, nil
+}
+
+// Write generates the reference and puts it in its files.
+func Write(cat config.Catalog, srcRoot string) error {
+	markdown, schema, err := Generate(cat, srcRoot)
+	if err != nil {
+		return err
+	}
+	for name, data := range map[string][]byte{MarkdownPath: markdown, SchemaPath: schema} {
+		path := filepath.Join(srcRoot, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			return fmt.Errorf("cannot write the reference: %w", err)
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil { //nolint:gosec // Documentation is for everyone to read.
+			return fmt.Errorf("cannot write the reference: %w", err)
+		}
+	}
+	return nil
+}
+
+// Check is an error when the files are not what Generate returns now.
+func Check(cat config.Catalog, srcRoot string) error {
+	markdown, schema, err := Generate(cat, srcRoot)
+	if err != nil {
+		return err
+	}
+	for name, want := range map[string][]byte{MarkdownPath: markdown, SchemaPath: schema} {
+		got, err := os.ReadFile(filepath.Join(srcRoot, filepath.FromSlash(name)))
+		if err != nil {
+			return fmt.Errorf("cannot compare the reference: %w", err)
+		}
+		if !bytes.Equal(got, want) {
+			return fmt.Errorf("%s is not what the sources say: run `make generate`", name)
+		}
+	}
+	return nil
+}
+
+// generator holds what both forms are made from.
+type generator struct {
+	catalog  config.Catalog
+	comments *comments
+}
+
+// kinds are the kinds of plugins, in the order a record meets them.
+func kinds() []string { return []string{"input", "processor", "output"} }
+
+// configType is the struct that a plugin's settings are decoded into.
+func configType(create func() any) reflect.Type { return reflect.TypeOf(create()).Elem() }
+
+// isSettings is true for structs whose keys are worth a line of their own.
+func isSettings(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && !config.IsScalar(t) && t != reflect.TypeFor[config.Block]()
+}

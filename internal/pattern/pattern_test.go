@@ -1,0 +1,253 @@
+package pattern
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// agree compares the two engines on one input.
+func agree(t interface{ Fatalf(string, ...any) }, re *Regexp, std *regexp.Regexp, in []byte) {
+	want := std.FindSubmatchIndex(in)
+	got := re.FindSubmatchIndex(nil, in)
+	if !slices.Equal(got, want) {
+		t.Fatalf("pattern %q\ninput   %q\ngot  %v\nwant %v\n%s", std, in, got, want, re.Explain())
+	}
+	if got := re.Match(in); got != (want != nil) {
+		t.Fatalf("pattern %q\ninput %q\nMatch is %v, want %v\n%s", std, in, got, want != nil, re.match.explain(re.names))
+	}
+}
+
+func TestSamplesMatchLikeRegexp(t *testing.T) {
+	for _, s := range samples {
+		t.Run(s.name, func(t *testing.T) {
+			re, err := Compile(s.expr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(re.Explain())
+			std := regexp.MustCompile(s.expr)
+			for _, line := range s.lines {
+				for _, in := range variations(line) {
+					agree(t, re, std, []byte(in))
+				}
+			}
+			agree(t, re, std, nil)
+			if re.NumSubexp() != std.NumSubexp() || !slices.Equal(re.SubexpNames(), std.SubexpNames()) || re.String() != s.expr {
+				t.Errorf("groups are %q, want %q", re.SubexpNames(), std.SubexpNames())
+			}
+		})
+	}
+}
+
+// variations returns the line, and lines that nearly are it.
+func variations(line string) []string {
+	all := []string{line, line + "\n", "\n" + line, line + line, strings.ToUpper(line), strings.ReplaceAll(line, " ", "  ")}
+	for i := range len(line) {
+		all = append(all, line[:i], line[i:], line[:i]+line[i+1:], line[:i]+"\xff"+line[i:], line[:i]+"é"+line[i:], line[:i]+"\""+line[i+1:], line[:i]+"\t"+line[i:])
+	}
+	return all
+}
+
+// shapes are small patterns, each tried on every input of a small alphabet.
+var shapes = []string{
+	``, `a`, `ab`, `a*`, `a+`, `a?`, `a*?`, `a+?`, `a??`, `.*`, `.*?`, `.+`, `.+?`, `(?s).*`, `(?s).+?b`,
+	`a*b`, `a*?b`, `[ab]*b`, `[ab]*?b`, `[ab]+ba`, `(a*)(b*)`, `(a*?)(b*?)$`, `(.*)b`, `(.*)ab`, `(.*?)ab`, `^(.*)b(.*)$`,
+	`^(.*?)b(.*?)$`, `(.+)b(.+)`, `(a|b)b`, `(a|ab)(b|)`, `(a|ab)(c|bb?)$`, `(?:a|b)*b`, `(a|b)*?b`, `(ab)*`, `(ab)+?`, `(?:ab|a)+b`,
+	`(a(b)?)+`, `((a)|(b))+`, `(?:(a)|b)*$`, `(?:a(b)?)?`, `(a)?(b)?`, `(a)??b`, `^`, `$`, `^$`, `^a`, `a$`, `(?m)^a`, `(?m)a$`, `(?m)^`, `(?m)$`, `(?m)a$\nb`,
+	`\b`, `\Ba`, `a\b`, `\ba`, `\w+\b`, `[^a]*a`, `[^a]+`, `[^a]*?b`, `[^é]+`, `[^é]*a`, `é`, `é*`, `.é`, `(.*)é`, `(.*?)é`, `é.`, `(.*)(.)`, `(.*?)(.)$`, `(.*)[^a]`,
+	`[aé]+`, `[aé]*b`, `\x{fffd}`, `[^\x{fffd}]`, `[^\x{fffd}]*b`, `.{2}`, `.{2,}b`, `.{0,2}b`, `(.{1,2}?)b`, `.{2}?b`, `a{2}`, `a{1,2}b`, `(a|b){2}`, `(a|b){1,2}$`,
+	`(a){0}b`, `(?i)a`, `(?i)AB`, `(?i)[^a]b`, `(?i)k`, `(?:a|)b`, `(?:|a)b`, `(|a)$`, `(a*)*`, `(a*)+`, `(a|b*)*`, `(?:a?){2,}`, `(?:a?){0,3}b`,
+	`a*(?:b)$`, `(a*)a`, `(a*)(?:ab)?`, `(?:.*\n)*b`, `\n`, `(?s).\n`, `a.b`, `(?:^a|b$)`, `(?:^|b)a`, `(?:a|^)b`, `[^\n]*$`, `(?U)a*b`, `(?U)(a+)(a?)`, `((((a))))`, `()a`, `a()`, `(?:)`, `(a)(?:b|(é))`,
+	`[^ab]`, `[a-b]*[^b]`, `(?:[^a]*a)+`, `(?:[^a]*a)*b`, `(a*?)*?b`, `a*a*b`, `(a*)(a*)b`, `(a+)(a+)b`, `a*?a*?$`, `\z`, `\A`, `a\z`, `\Aa|b`, `[^\x00-\x{10FFFF}]`, `a|[^\x00-\x{10FFFF}]`,
+	`\b(?:a|b)+\b`, `\w*\b\w`, `\B(.*)\B`, `(.*)\b(.*)`, `(?m)(^a|b)+$`, `(?m)^(.*)$\n^(.*)$`,
+}
+
+func TestShapesMatchLikeRegexp(t *testing.T) {
+	alphabet := []string{"a", "b", "\n", "é", "\xc3", "\xa9"}
+	inputs := []string{""}
+	for from, n := 0, 0; n < 5; n++ {
+		end := len(inputs)
+		for _, in := range inputs[from:end] {
+			for _, letter := range alphabet {
+				inputs = append(inputs, in+letter)
+			}
+		}
+		from = end
+	}
+	for _, expr := range shapes {
+		re, err := Compile(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		std := regexp.MustCompile(expr)
+		for _, in := range inputs {
+			agree(t, re, std, []byte(in))
+		}
+	}
+}
+
+func TestCommonPatternsAreScanned(t *testing.T) {
+	for _, s := range samples {
+		re, err := Compile(s.expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := s.name != "nullable loop"; re.Scanned() != want {
+			t.Errorf("%s: scanned is %v, want %v: %s", s.name, re.Scanned(), want, re.Explain())
+		}
+		for _, line := range s.lines {
+			if _, _, v := verdictOf(re, line); v == exhausted {
+				t.Errorf("%s: steps ran out on %q", s.name, line)
+			}
+		}
+	}
+}
+
+func verdictOf(re *Regexp, line string) (start, end int, v verdict) {
+	if re.find == nil {
+		return 0, 0, failed
+	}
+	return re.find.exec([]byte(line), make([]int, 2*len(re.names)))
+}
+
+func TestMatchingDoesNotAllocate(t *testing.T) {
+	for _, s := range samples {
+		re, err := Compile(s.expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !re.Scanned() {
+			continue
+		}
+		dst := make([]int, 0, 2*(re.NumSubexp()+1))
+		for _, line := range s.lines {
+			b := []byte(line)
+			n := testing.AllocsPerRun(20, func() {
+				re.FindSubmatchIndex(dst, b)
+				re.Match(b)
+			})
+			if n != 0 {
+				t.Errorf("%s: allocates %v times on %q", s.name, n, line)
+			}
+		}
+	}
+}
+
+func TestResultUsesTheMemoryOfDst(t *testing.T) {
+	re, err := Compile(`(a)(b)?`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dst := make([]int, 1, 16)
+	got := re.FindSubmatchIndex(dst, []byte("xa"))
+	if want := []int{1, 2, 1, 2, -1, -1}; !slices.Equal(got, want) || &got[0] != &dst[0] {
+		t.Fatalf("got %v, want %v in the memory of dst", got, want)
+	}
+}
+
+// hostile patterns make a backtracking matcher take exponential time.
+var hostile = []struct{ expr, head, body, tail string }{
+	{`^(a+)+$`, "", "a", "b"},
+	{`^(a|a)*$`, "", "a", "b"},
+	{`^(a|aa)+$`, "", "a", "b"},
+	{`(x+x+)+y`, "", "x", ""},
+	{`(.*)(.*)(.*)(.*)(.*)z`, "", "ab ", ""},
+	{`(.*?,){11}P`, "", "1,", ""},
+	{`^(([a-z])+.)+[A-Z]([a-z])+$`, "", "a", ""},
+	{`(\w+\s?)*!`, "", "word ", ""},
+	{`(?:.*?){0,8}#`, "", "a", ""},
+	{`".*".*".*".*"x`, "", `"`, ""},
+	{`\s+$`, "", " ", "x"},
+	{`(a?){20}a{20}`, "", "a", ""},
+	{`^(?:.*:)*.*=$`, "", "k:v ", ""},
+	{`[^,]*,[^,]*;x`, "", "a", ""},
+	{`.*.*=.*`, "", "x", ""},
+	{`(?:\S+\s+)+(\d+)$`, "", "ab ", "x"},
+	{`(.+)-(.+)-(.+)-(.+)=`, "", "a-", ""},
+}
+
+func TestHostilePatternsTakeLinearTime(t *testing.T) {
+	for _, h := range hostile {
+		re, err := Compile(h.expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		std := regexp.MustCompile(h.expr)
+		for _, n := range []int{1, 10, 100, 3000} {
+			agree(t, re, std, []byte(h.head+strings.Repeat(h.body, n)+h.tail))
+		}
+		if re.find == nil {
+			continue
+		}
+		// The budget is the bound: count the steps of a long input.
+		in := []byte(h.head + strings.Repeat(h.body, 100_000) + h.tail)
+		m := machine{b: in, caps: make([]int, 2*len(re.names)), prog: re.find, budget: 1 << 40, stack: make([]frame, largeStack)}
+		m.budget = stepsPerByte*len(in) + stepsPerInst*len(re.find.insts)
+		whole := m.budget
+		m.search()
+		if m.budget > whole {
+			t.Errorf("%s: the budget grew", h.expr)
+		}
+	}
+}
+
+func TestCompileErrorsSayWhatToDo(t *testing.T) {
+	for _, c := range []struct{ expr, want string }{
+		{`a(?=b)`, "at byte 2"},
+		{`a(?=b)`, "look-ahead"},
+		{`(?<=a)b`, "look-behind"},
+		{`(?<!a)b`, "look-behind"},
+		{`a(?!b)`, "RE2"},
+		{`(a)\1`, "backreferences"},
+		{`(?>a)`, "atomic"},
+		{`a++`, "possessive"},
+		{`*a`, "backslash"},
+		{`a(b`, "at byte 2"},
+		{`a[(](b`, "at byte 5"},
+		{`a)b`, "at byte 2"},
+		{`[a`, "close the class"},
+		{`a{1001}`, "at most 1000"},
+		{`\y`, "backslash"},
+		{"\xff", "UTF-8"},
+		{`(?P<a b>x)`, "invalid named capture"},
+	} {
+		_, err := Compile(c.expr)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error is %v, want one that says %q", c.expr, err, c.want)
+		}
+	}
+}
+
+func TestExplainIsOneLine(t *testing.T) {
+	for _, c := range []struct{ expr, want string }{
+		{`^(?P<ip>\S+) \[`, `byte scanner, from the start, never goes back: \A, ip=[^\t\n\f\r ]+ " [", match`},
+		{`(a*)*`, "standard engine: a repeated part can be empty: (a*)*"},
+	} {
+		re, err := Compile(c.expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := re.Explain(); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+	}
+}
+
+func ExampleRegexp_FindSubmatchIndex() {
+	re, err := Compile(`^(?P<ip>\S+) .* \[(?P<time>[^\]]+)\]`)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	line := []byte(`10.0.0.1 - - [10/Oct/2025:13:55:36 +0000] "GET / HTTP/1.1"`)
+	at := re.FindSubmatchIndex(make([]int, 0, 6), line)
+	for i, name := range re.SubexpNames()[1:] {
+		fmt.Printf("%s: %s\n", name, line[at[2*i+2]:at[2*i+3]])
+	}
+	// Output:
+	// ip: 10.0.0.1
+	// time: 10/Oct/2025:13:55:36 +0000
+}

@@ -101,6 +101,10 @@ func (z *Compressor) Append(dst, src []byte) []byte {
 	case Deflate:
 		return z.appendDeflate(dst, src)
 	case Snappy:
+		// Raw lines are where compression is the slowest step, and there this
+		// encoder is 14 % faster than s2.EncodeSnappy (940 against 830 MB/s, at
+		// a ratio of 4.2 against 4.4); on parsed records it is 10 % slower
+		// (2.0 against 2.2 GB/s, both 7.0). See BenchmarkSnappy.
 		at := len(dst)
 		dst = slices.Grow(dst, snappy.MaxEncodedLen(len(src)))
 		block := snappy.Encode(dst[at:cap(dst)], src)

@@ -40,26 +40,16 @@ func near(rest string) string {
 }
 
 func advice(fault *syntax.Error) string {
-	e := fault.Expr
 	const re2 = "; patterns use RE2 syntax, which has no "
-	switch {
-	case strings.HasPrefix(e, "(?=") || strings.HasPrefix(e, "(?!"):
-		return re2 + "look-ahead: match the text itself, and put what you need of it in a group"
-	case strings.HasPrefix(e, "(?<=") || strings.HasPrefix(e, "(?<!"):
-		return re2 + "look-behind: match the text itself, and put what you need of it in a group"
-	case strings.HasPrefix(e, "(?>"):
-		return re2 + "atomic groups: write (?:...), matching takes linear time anyway"
-	case strings.HasPrefix(e, "(?P=") || strings.HasPrefix(e, `\k`) || len(e) == 2 && e[0] == '\\' && '1' <= e[1] && e[1] <= '9':
-		return re2 + "backreferences: write the part out again"
-	case strings.HasPrefix(e, "(?"):
-		return re2 + "such group: it knows (?:...), (?P<name>...), (?<name>...) and the flags i, m, s, U"
-	}
 	switch fault.Code {
 	case syntax.ErrInvalidRepeatOp:
 		return re2 + "possessive or doubled repetition: leave the second sign out"
 	case syntax.ErrMissingRepeatArgument:
 		return "; to match the character itself, put a backslash before it"
 	case syntax.ErrInvalidEscape:
+		if isBackreference(fault.Expr) {
+			return unsupported(fault.Expr)
+		}
 		return "; patterns use RE2 syntax: leave the backslash out, or double it to match a backslash"
 	case syntax.ErrMissingParen:
 		return `; close the group with ")", or write "\(" to match the character`
@@ -72,8 +62,31 @@ func advice(fault *syntax.Error) string {
 	case syntax.ErrInvalidUTF8:
 		return `; save the pattern as UTF-8, and write single bytes as \x..`
 	default:
+		return unsupported(fault.Expr)
+	}
+}
+
+// unsupported explains syntax that other engines have and RE2 has not.
+func unsupported(e string) string {
+	const re2 = "; patterns use RE2 syntax, which has no "
+	switch {
+	case strings.HasPrefix(e, "(?=") || strings.HasPrefix(e, "(?!"):
+		return re2 + "look-ahead: match the text itself, and put what you need of it in a group"
+	case strings.HasPrefix(e, "(?<=") || strings.HasPrefix(e, "(?<!"):
+		return re2 + "look-behind: match the text itself, and put what you need of it in a group"
+	case strings.HasPrefix(e, "(?>"):
+		return re2 + "atomic groups: write (?:...), matching takes linear time anyway"
+	case strings.HasPrefix(e, "(?P=") || isBackreference(e):
+		return re2 + "backreferences: write the part out again"
+	case strings.HasPrefix(e, "(?"):
+		return re2 + "such group: it knows (?:...), (?P<name>...), (?<name>...) and the flags i, m, s, U"
+	default:
 		return "; see https://github.com/google/re2/wiki/Syntax for the RE2 syntax"
 	}
+}
+
+func isBackreference(e string) bool {
+	return len(e) >= 2 && e[0] == '\\' && ('1' <= e[1] && e[1] <= '9' || e[1] == 'k' || e[1] == 'g')
 }
 
 // unclosed returns the position of the first group that is never closed.

@@ -1,0 +1,86 @@
+// What several parts of the page need from Preact.
+
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { ApiError } from "../api";
+
+export interface Polled<T> {
+	data: T | null;
+	error: ApiError | null;
+	/** True until the first answer to the present question. */
+	fresh: boolean;
+	again: () => void;
+}
+
+/**
+ * Asks, and asks again after each answer, while the page is visible. A new `key` is a new
+ * question: the old answer stays on show until the new one is there. `every` of 0 asks once.
+ */
+export function usePoll<T>(ask: (signal: AbortSignal) => Promise<T>, key: string, every: number): Polled<T> {
+	const [state, set] = useState<{ data: T | null; error: ApiError | null; key: string }>({ data: null, error: null, key: "" });
+	const latest = useRef(ask);
+	latest.current = ask;
+	const wake = useRef(() => {});
+	useEffect(() => {
+		const run = new AbortController();
+		let timer = 0;
+		let busy = false;
+		const turn = async (): Promise<void> => {
+			if (busy || run.signal.aborted) return;
+			clearTimeout(timer);
+			busy = true;
+			let failed = false;
+			try {
+				const data = await latest.current(run.signal);
+				if (!run.signal.aborted) set({ data, error: null, key });
+			} catch (e) {
+				failed = true;
+				const error = e instanceof ApiError ? e : new ApiError(0, "", "The hub's answer could not be read.");
+				if (!run.signal.aborted) set((s) => ({ ...s, error, key }));
+			}
+			busy = false;
+			if (run.signal.aborted || document.hidden) return;
+			if (every > 0) timer = window.setTimeout(turn, failed ? Math.max(every, 5000) : every);
+		};
+		const shown = (): void => {
+			if (!document.hidden && every > 0) void turn();
+		};
+		wake.current = () => void turn();
+		document.addEventListener("visibilitychange", shown);
+		void turn();
+		return () => {
+			run.abort();
+			clearTimeout(timer);
+			document.removeEventListener("visibilitychange", shown);
+		};
+	}, [key, every]);
+	const again = useCallback(() => wake.current(), []);
+	return { data: state.data, error: state.error, fresh: state.key !== key, again };
+}
+
+/** Closes a pop-up on Escape or on a press outside of it. */
+export function useDismiss(open: boolean, close: () => void): { current: HTMLDivElement | null } {
+	const box = useRef<HTMLDivElement | null>(null);
+	const latest = useRef(close);
+	latest.current = close;
+	useEffect(() => {
+		if (!open) return;
+		const key = (e: KeyboardEvent): void => {
+			if (e.key === "Escape") {
+				e.stopPropagation();
+				latest.current();
+			}
+		};
+		const press = (e: PointerEvent): void => {
+			const at = e.target as Element;
+			// The button that opened it closes it by itself.
+			if (box.current && !box.current.contains(at) && !at.closest("[aria-expanded=true]")) latest.current();
+		};
+		document.addEventListener("keydown", key, true);
+		document.addEventListener("pointerdown", press);
+		return () => {
+			document.removeEventListener("keydown", key, true);
+			document.removeEventListener("pointerdown", press);
+		};
+	}, [open]);
+	return box;
+}

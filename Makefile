@@ -1,0 +1,88 @@
+# Every target with a ## line is shown by plain `make`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export CGO_ENABLED ?= 0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+WEB := hub/console/web
+TIME ?= 30s
+
+.PHONY: help
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+.PHONY: build
+build: bin/wasmtail bin/wasmtail-hub ## build both programs into bin/
+
+.PHONY: bin/wasmtail
+bin/wasmtail:
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/wasmtail
+
+.PHONY: bin/wasmtail-hub
+bin/wasmtail-hub: console
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/wasmtail-hub
+
+# Without Node the hub is built all the same, and its page says how to get the
+# console.
+.PHONY: console
+console: ## build the web console (needs Node)
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory hub/console/dist/index.html; \
+	else echo 'console: no npm found, the hub is built without its pages'; fi
+
+hub/console/dist/index.html: $(shell find $(WEB)/src -type f 2>/dev/null) $(WEB)/index.html $(WEB)/package-lock.json $(WEB)/vite.config.ts
+	cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error && npm run build
+
+.PHONY: up
+up: build ## start a hub and an agent on this machine (UP="--demo" for demonstration logs)
+	bin/wasmtail up $(UP)
+
+.PHONY: test
+test: vet test-go test-console test-browser ## everything: unit, model, end-to-end, console, browser
+
+.PHONY: vet
+vet:
+	test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
+	go vet ./...
+
+.PHONY: test-go
+test-go: build
+	CGO_ENABLED=1 go test -race -timeout 15m $$(go list ./... | grep -v -e /internal/e2e)
+	go test -timeout 15m ./internal/e2e/...
+
+.PHONY: test-console
+test-console: hub/console/dist/index.html
+	cd $(WEB) && npm run typecheck && npm test
+
+.PHONY: test-browser
+test-browser: build
+	go run ./internal/e2e/browser
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for TIME each (TIME=30s)
+	@set -e; for pkg in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
+	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(TIME) $$pkg; done; done
+
+.PHONY: bench
+bench: ## benchmarks of every stage, and of the whole agent against its limit
+	go test -run '^$$' -bench . -benchmem ./internal/... ./plugins/... ./agent/... ./hub/...
+
+.PHONY: bench-peers
+bench-peers: build ## the agent beside rsyslog, syslog-ng and the OpenTelemetry Collector
+	go test -tags peers -count 1 -v -timeout 60m -run TestPeers ./internal/peers
+
+.PHONY: generate
+generate: ## write the documents that are made from the code
+	go run ./cmd/wasmtail docs
+
+.PHONY: fmt
+fmt: ## format the code
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: cross
+cross: ## build the agent for every platform it supports
+	@set -e; for arch in amd64 arm64; do echo linux/$$arch; GOOS=linux GOARCH=$$arch go build -o /dev/null ./cmd/wasmtail; done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin hub/console/dist/assets hub/console/dist/index.html $(WEB)/node_modules

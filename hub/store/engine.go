@@ -55,10 +55,10 @@ type Engine struct {
 // flags parses the empty command line once: the engine reads global flags, and
 // refuses to run before they are parsed.
 var flags = sync.OnceValue(func() error {
-	for name, value := range map[string]string{"loggerLevel": "WARN", "loggerFormat": "json"} {
-		if err := flag.Set(name, value); err != nil {
-			return fmt.Errorf("cannot set the engine's flag %s: %w", name, err)
-		}
+	// Its format stays the default one: with JSON it ends the process at a fault
+	// of the disk, otherwise it panics, and a panic can be turned into an error.
+	if err := flag.Set("loggerLevel", "WARN"); err != nil {
+		return fmt.Errorf("cannot set the engine's log level: %w", err)
 	}
 	if flag.Parsed() {
 		return nil

@@ -77,12 +77,12 @@ type class struct {
 	below, high uint64
 	eq          [3]uint64
 	stop        byte
-	text        string
+	runes       []rune // as in the pattern, sorted pairs
 }
 
 // newClass makes a class of sorted pairs of runes.
-func newClass(ranges []rune, text string) *class {
-	c := &class{text: text}
+func newClass(ranges []rune) *class {
+	c := &class{runes: ranges}
 	covered := rune(utf8.RuneSelf) // all from U+0080 up to here are in the class
 	for i := 0; i < len(ranges); i += 2 {
 		lo, hi := ranges[i], ranges[i+1]

@@ -175,7 +175,7 @@ func (c *compiler) literal(re *syntax.Regexp, next *inst) *inst {
 		plain := n == 2 && r != utf8.RuneError && utf8.ValidRune(r)
 		letter := n == 4 && ranges[n-1] < utf8.RuneSelf
 		if !plain && !letter {
-			next = c.one(c.classOf(ranges, string(r)), next)
+			next = c.one(c.classOf(ranges), next)
 			continue
 		}
 		next = c.prepend(ranges[n-1], letter, next)
@@ -217,7 +217,7 @@ func (c *compiler) prepend(r rune, letter bool, next *inst) *inst {
 func (c *compiler) one(cl *class, next *inst) *inst {
 	in := c.inst(opOne, next)
 	in.class = cl
-	in.info = &info{first: cl.bytes, text: cl.text}
+	in.info = &info{first: cl.bytes, text: classText(cl.runes)}
 	return in
 }
 

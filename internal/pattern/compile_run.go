@@ -3,17 +3,15 @@ package pattern
 import (
 	"fmt"
 	"regexp/syntax"
-	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // run emits a repetition of a class, as a step that never gives back wherever
 // that cannot make a difference. It returns nil for a form it does not have.
 func (c *compiler) run(cl *class, least, most int32, greedy bool, next *inst) *inst {
 	follow := c.followOf(cl, least, next)
-	known := &info{first: cl.bytes, text: cl.text + quantifier(least, most, greedy)}
+	known := &info{first: cl.bytes, text: classText(cl.runes) + quantifier(least, most, greedy)}
 	if least == 0 {
 		known.first = cl.bytes.union(next.info.first)
 		known.eof, known.sure = next.info.eof, next.info.sure
@@ -106,30 +104,30 @@ func rarity(ch byte) int {
 func (c *compiler) class(re *syntax.Regexp) *class {
 	switch re.Op {
 	case syntax.OpCharClass:
-		return c.classOf(re.Rune, re.String())
+		return c.classOf(re.Rune)
 	case syntax.OpAnyChar:
-		return c.classOf([]rune{0, unicode.MaxRune}, `(?s:.)`)
+		return c.classOf([]rune{0, unicode.MaxRune})
 	case syntax.OpAnyCharNotNL:
-		return c.classOf([]rune{0, '\n' - 1, '\n' + 1, unicode.MaxRune}, `.`)
+		return c.classOf([]rune{0, '\n' - 1, '\n' + 1, unicode.MaxRune})
 	case syntax.OpLiteral:
 		if len(re.Rune) != 1 {
 			return nil
 		}
 		r := re.Rune[0]
 		if re.Flags&syntax.FoldCase != 0 {
-			return c.classOf(foldRanges(r), re.String())
+			return c.classOf(foldRanges(r))
 		}
-		return c.classOf([]rune{r, r}, re.String())
+		return c.classOf([]rune{r, r})
 	default:
 		return nil
 	}
 }
 
-func (c *compiler) classOf(ranges []rune, text string) *class {
+func (c *compiler) classOf(ranges []rune) *class {
 	key := fmt.Sprint(ranges)
 	cl := c.classes[key]
 	if cl == nil {
-		cl = newClass(ranges, text)
+		cl = newClass(ranges)
 		c.classes[key] = cl
 	}
 	return cl
@@ -185,9 +183,9 @@ func firstBytes(re *syntax.Regexp) (s byteSet) {
 		if re.Flags&syntax.FoldCase != 0 {
 			ranges = foldRanges(r)
 		}
-		return newClass(ranges, "").bytes
+		return newClass(ranges).bytes
 	case syntax.OpCharClass:
-		return newClass(re.Rune, "").bytes
+		return newClass(re.Rune).bytes
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
 		return allBytes()
 	case syntax.OpConcat:
@@ -349,63 +347,4 @@ func withoutTail(re *syntax.Regexp) *syntax.Regexp {
 	default:
 		return re
 	}
-}
-
-func quantifier(least, most int32, greedy bool) string {
-	s := ""
-	switch {
-	case least == 0 && most < 0:
-		s = "*"
-	case least == 1 && most < 0:
-		s = "+"
-	case most < 0:
-		s = fmt.Sprintf("{%d,}", least)
-	case least == most:
-		return fmt.Sprintf("{%d}", least)
-	default:
-		s = fmt.Sprintf("{%d,%d}", least, most)
-	}
-	if !greedy {
-		s += "?"
-	}
-	return s
-}
-
-func quote(s string) string {
-	if !utf8.ValidString(s) {
-		return strconv.Quote(s)
-	}
-	return strconv.QuoteToGraphic(s)
-}
-
-// describe writes one step for people.
-func (in *inst) describe(s *strings.Builder, names []string) {
-	if in.op == opCap {
-		if in.slot%2 == 0 {
-			s.WriteString("group " + groupName(names, int(in.slot)/2))
-		} else {
-			s.WriteString("end of group " + groupName(names, int(in.slot)/2))
-		}
-		return
-	}
-	if in.open >= 0 {
-		s.WriteString(groupName(names, int(in.open)/2) + "=")
-	}
-	s.WriteString(in.info.text)
-	if in.info.lit != "" && in.litLen > 0 {
-		if in.info.text != "" {
-			s.WriteByte(' ')
-		}
-		s.WriteString(quote(in.info.lit))
-	}
-	if in.op == opBack {
-		s.WriteString(" (goes back)")
-	}
-}
-
-func groupName(names []string, i int) string {
-	if names[i] != "" {
-		return names[i]
-	}
-	return strconv.Itoa(i)
 }

@@ -21,7 +21,6 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -162,26 +161,3 @@ const (
 )
 
 var stacks = sync.Pool{New: func() any { return new([largeStack]frame) }}
-
-// explain describes the steps in the order of the pattern.
-func (p *program) explain(names []string) string {
-	var s strings.Builder
-	s.WriteString("byte scanner")
-	switch {
-	case p.anchored:
-		s.WriteString(", from the start")
-	case p.prefix != "":
-		s.WriteString(", from literal " + quote(p.prefix))
-	}
-	if p.frames == 0 {
-		s.WriteString(", never goes back")
-	}
-	s.WriteString(": ")
-	for i := range p.insts {
-		if i > 0 {
-			s.WriteString(", ")
-		}
-		p.insts[i].describe(&s, names)
-	}
-	return s.String()
-}

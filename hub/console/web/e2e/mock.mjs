@@ -15,7 +15,7 @@ const csp = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-a
 const pick = (list) => list[Math.floor(Math.random() ** 1.6 * list.length)];
 const hex = (n) => Array.from({ length: n }, () => Math.floor(Math.random() * 16).toString(16)).join("");
 
-const sources = [
+const newSources = () => [
 	{ path: "/var/log/nginx/access.log", host: "web-1", logstore: "nginx", weight: 6, make: access },
 	{ path: "/var/log/nginx/access.log", host: "web-2", logstore: "nginx", weight: 4, make: access },
 	{ path: "/srv/shop/logs/checkout.log", host: "web-1", logstore: "shop", weight: 5, make: shop },
@@ -54,10 +54,16 @@ function system() {
 	return { raw: content, fields: { content } };
 }
 
-const records = [];
-const listeners = new Set();
+const recordsMax = 30_000;
 
-function emit(source, ms) {
+function newWorld() {
+	const sources = newSources();
+	const wheel = sources.flatMap((s) => Array(s.weight).fill(s));
+	return { sources, wheel, records: [], listeners: new Set() };
+}
+
+function emit({ records, wheel }, ms) {
+	const source = wheel[Math.floor(Math.random() * wheel.length)];
 	const { raw, fields } = source.make();
 	const failed = Math.random() < 0.004;
 	const start = source.offset;
@@ -74,11 +80,9 @@ function emit(source, ms) {
 		_stream: `{__hostname__="${source.host}"}`, __wt_generation__: source.generation, __wt_offset__: String(start),
 	};
 	records.push(record);
+	if (records.length > recordsMax) records.splice(0, recordsMax / 10);
 	return record;
 }
-
-const wheel = sources.flatMap((s) => Array(s.weight).fill(s));
-const anySource = () => wheel[Math.floor(Math.random() * wheel.length)];
 
 // --- a little of the query language
 
@@ -126,7 +130,7 @@ function compile(query) {
 	return match;
 }
 
-function select(url) {
+function select({ records }, url) {
 	const p = url.searchParams;
 	const match = compile(p.get("query") || "*");
 	const start = p.get("start") ? Date.parse(p.get("start")) : Date.now() - 900_000;
@@ -140,18 +144,19 @@ function select(url) {
 
 // --- the API
 
-function routes(mode) {
+function routes(mode, world) {
+	const { sources, records, listeners } = world;
 	return {
 		query: (url, res) => {
 			const from = Number(url.searchParams.get("offset") ?? 0);
-			const found = select(url).reverse().slice(from, from + Number(url.searchParams.get("limit") ?? 200));
+			const found = select(world, url).reverse().slice(from, from + Number(url.searchParams.get("limit") ?? 200));
 			res.writeHead(200, { "content-type": "application/x-ndjson" }).end(found.map((r) => JSON.stringify(r)).join("\n"));
 		},
 		hits: (url) => {
 			const step = parseInt(url.searchParams.get("step"), 10) * 1000;
 			const field = url.searchParams.get("field");
 			const groups = new Map();
-			for (const r of select(url)) {
+			for (const r of select(world, url)) {
 				const value = field ? (r[field] ?? "") : "";
 				const group = groups.get(value) ?? groups.set(value, new Map()).get(value);
 				const t = Math.floor(Date.parse(r._time) / step) * step;
@@ -168,7 +173,7 @@ function routes(mode) {
 		},
 		facets: (url) => {
 			const fields = new Map();
-			for (const r of select(url)) {
+			for (const r of select(world, url)) {
 				for (const [k, v] of Object.entries(r)) {
 					if (/^(_time|_msg|_stream|__wt_)/.test(k)) continue;
 					const values = fields.get(k) ?? fields.set(k, new Map()).get(k);
@@ -234,18 +239,19 @@ const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", "
 
 /** Starts the stand-in. Resolves to its one-time link, and a function that stops it. */
 export async function start({ port = 0, mode = "", rate = 8, history = 4000 } = {}) {
-	const api = routes(mode);
+	const world = newWorld();
+	const api = routes(mode, world);
 	const sessions = new Set();
 	const tokens = new Set([hex(24)]);
 	if (mode !== "empty") {
 		const times = Array.from({ length: history }, () => Date.now() - Math.random() * 40 * 60_000).sort((a, b) => a - b);
-		for (const t of times) emit(anySource(), t);
+		for (const t of times) emit(world, t);
 	}
 	const timer = setInterval(() => {
 		if (mode === "empty") return;
 		const n = Math.floor(rate / 4 + Math.random());
-		const batch = Array.from({ length: n }, () => emit(anySource(), Date.now() - Math.random() * 40)).sort((a, b) => (a._time < b._time ? -1 : 1));
-		for (const l of listeners) l(batch);
+		const batch = Array.from({ length: n }, () => emit(world, Date.now() - Math.random() * 40)).sort((a, b) => (a._time < b._time ? -1 : 1));
+		for (const l of world.listeners) l(batch);
 	}, 250);
 	const server = createServer(async (req, res) => {
 		const url = new URL(req.url, "http://localhost");

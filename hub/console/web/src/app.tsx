@@ -40,6 +40,13 @@ function useView(): [View, (part: Partial<View>) => void] {
 	return [view, change];
 }
 
+/** The grouping of the bars: chosen once for each question, so that colours do not jump. */
+function useSteadyGroup(facets: api.Facet[] | null, stale: boolean, question: string): string {
+	const chosen = useRef({ question: "", field: "" });
+	if (facets && !stale && (chosen.current.question !== question || chosen.current.field === "")) chosen.current = { question, field: bestGroup(facets) };
+	return chosen.current.field;
+}
+
 function useFeed(): Feed {
 	const [, render] = useReducer((n: number) => n + 1, 0);
 	const feed = useRef<Feed | null>(null);
@@ -81,8 +88,8 @@ export function App() {
 	const status = usePoll(api.status, "status", 60_000);
 	const facets = usePoll((signal) => api.facets(scope, window(), 10, signal), question, moving ? 8000 : 0);
 	const fields = (facets.data ?? []).map((f) => f.field);
-	const best = bestGroup(fields);
-	const shownGroup = group ?? best;
+	const steady = useSteadyGroup(facets.data, facets.fresh, question);
+	const shownGroup = group ?? steady;
 	const hits = usePoll(async (signal) => {
 		const w = window();
 		const step = stepFor(w.start, w.end, barsMax);

@@ -13,7 +13,7 @@ import { indexAt, topOf } from "../src/logic/virtual";
 describe("level", () => {
 	it.each([
 		[{ level: "ERROR" }, "error"], [{ severity: "Warning" }, "warn"], [{ level: "30" }, "info"], [{ level: "60" }, "fatal"], [{ level: "3" }, "error"],
-		[{ status: "503" }, "error"], [{ status: "404" }, "warn"], [{ status: "200" }, "info"], [{ status: "ok" }, "none"], [{ level: "constructor" }, "none"],
+		[{ status: "503" }, "error"], [{ status: "404" }, "warn"], [{ status: "200" }, "none"], [{ status: "ok" }, "none"], [{ level: "constructor" }, "none"],
 		[{ level: "info", status: "500" }, "info"],
 		[{ _msg: "2026-11-23 ERROR cannot open" }, "error"], [{ _msg: "2026/11/23 [error] 12#12: upstream" }, "error"], [{ _msg: "E1123 10:00:00.1 12 x.go:1] boom" }, "error"],
 		[{ _msg: "ts=1 level=warn msg=x" }, "warn"], [{ _msg: '{"level":"debug","a":1}' }, "debug"], [{ _msg: "[core:notice] x" }, "info"], [{ _msg: "panic: runtime error" }, "fatal"],
@@ -101,7 +101,7 @@ describe("record", () => {
 	});
 	it("makes chips of what the message does not say", () => {
 		const row = toRow({ _msg: "order placed", message: "order placed", level: "info", service: "shop", word: "order", __path__: "/x" });
-		expect(chips(row, ["word", "level", "__path__", "service", "message"], 2)).toEqual([["level", "info"], ["service", "shop"]]);
+		expect(chips(row, ["word", "level", "__path__", "service", "message"], 2)).toEqual([["service", "shop"]]);
 	});
 	it("counts bytes, not characters", () => {
 		expect(byteRange({ __wt_offset__: "10", content: "é😀" })).toEqual({ start: 10, end: 16 });
@@ -153,7 +153,12 @@ describe("histogram", () => {
 		expect(series.at(-1)).toMatchObject({ name: "6 others", total: 21 });
 	});
 	it("has no bars without hits", () => expect(stack([], 0, 5000, 1000, "")).toMatchObject({ total: 0, max: 0, series: [] }));
-	it("groups by level before status", () => expect([bestGroup(["status", "host", "level"]), bestGroup(["host"])]).toEqual(["level", ""]));
+	it("groups by what most lines have", () => {
+		const facet = (field: string, hits: number) => ({ field, values: [{ value: "x", hits }] });
+		expect(bestGroup([facet("host", 9), facet("status", 5), facet("level", 5)])).toBe("level");
+		expect(bestGroup([facet("status", 6), facet("level", 5)])).toBe("status");
+		expect(bestGroup([facet("host", 9)])).toBe("");
+	});
 });
 
 describe("server-sent events", () => {

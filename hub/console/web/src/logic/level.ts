@@ -32,11 +32,11 @@ export function levelOfValue(value: string): Level {
 	return (Object.hasOwn(names, v) && names[v]) || "none";
 }
 
-/** The level an HTTP status stands for: 5xx is an error, 4xx a warning. */
+/** The level an HTTP status stands for: 5xx is an error, 4xx a warning, the others say nothing. */
 export function levelOfStatus(value: string): Level {
 	if (!/^[1-5]\d\d$/.test(value)) return "none";
 	if (value >= "500") return "error";
-	return value >= "400" ? "warn" : "info";
+	return value >= "400" ? "warn" : "none";
 }
 
 // A level in capitals as a word of its own, or in any case where the punctuation

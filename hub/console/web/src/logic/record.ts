@@ -1,6 +1,6 @@
 // A record as the list holds it.
 
-import { type Level, levelOf } from "./level";
+import { type Level, levelFields, levelOf } from "./level";
 import { oneLine } from "./format";
 
 /** A record as the hub sends it: every value is text. */
@@ -43,7 +43,8 @@ export function isMeta(name: string): boolean {
 	return name.startsWith("_") && name !== "_msg";
 }
 
-const messageFields = ["content", "message", "msg", "log", "__raw_log__"];
+/** Fields that hold the message itself. */
+export const messageFields = ["content", "message", "msg", "log", "__raw_log__"];
 
 // Without a message of its own a record's _msg repeats all of its fields. The list
 // shows the fields then, so that names can be told from values.
@@ -73,7 +74,7 @@ export function chips(row: Row, preferred: string[], limit: number): [string, st
 	const out: [string, string][] = [];
 	for (const name of preferred) {
 		const value = row.fields[name];
-		if (!value || value.length > 40 || isMeta(name) || messageFields.includes(name) || row.line.includes(value)) continue;
+		if (!value || value.length > 40 || isMeta(name) || messageFields.includes(name) || levelFields.includes(name) || row.line.includes(value)) continue;
 		out.push([name, value]);
 		if (out.length === limit) break;
 	}

@@ -1,6 +1,6 @@
 // From the hub's hits to stacked bars.
 
-import type { Hits } from "../api";
+import type { Facet, Hits } from "../api";
 import { type Level, levelFields, levelOfValue, statusFields } from "./level";
 
 export interface Series {
@@ -76,7 +76,13 @@ function limited(all: (Series & { order: number })[]): Series[] {
 	return kept.map(({ name, tone, values, total }) => ({ name, tone: tone || `p${next++ % 6}`, values, total }));
 }
 
-/** The field whose values say most about a bar: a level, else a status, else none. */
-export function bestGroup(fields: readonly string[]): string {
-	return [...levelFields, ...statusFields].find((f) => fields.includes(f)) ?? "";
+/** The field whose values say most about a bar: of levels and statuses the one that most lines have. */
+export function bestGroup(facets: readonly Facet[]): string {
+	let best = "";
+	let most = 0;
+	for (const name of [...levelFields, ...statusFields]) {
+		const hits = facets.find((f) => f.field === name)?.values.reduce((n, v) => n + v.hits, 0) ?? 0;
+		if (hits > most) [best, most] = [name, hits];
+	}
+	return best;
 }

@@ -3,7 +3,8 @@ import type { Facet } from "../api";
 import { count, shortCount } from "../logic/format";
 import { levelFields, levelOfStatus, levelOfValue, statusFields } from "../logic/level";
 import type { Filter } from "../logic/query";
-import { baseName } from "../logic/record";
+import { baseName, messageFields } from "../logic/record";
+import { LogText, shown } from "./text";
 
 interface Props {
 	facets: Facet[] | null;
@@ -22,22 +23,22 @@ export function displayName(field: string): string {
 }
 
 function useful(f: Facet): boolean {
-	return f.values.length > 0 && (!f.field.startsWith("_") || Object.hasOwn(names, f.field));
+	return f.values.length > 0 && !messageFields.includes(f.field) && (!f.field.startsWith("_") || Object.hasOwn(names, f.field));
 }
 
 /** Fields with few values, and how often each occurs. A click filters, with Shift or Alt it excludes. */
 export function Facets({ facets, question, filters, stale, onToggle }: Props) {
 	const places = useRef<{ question: string; fields: string[] }>({ question: "", fields: [] });
-	const shown = (facets ?? []).filter(useful);
-	const own = shown.filter((f) => !f.field.startsWith("_"));
-	const meta = shown.filter((f) => f.field.startsWith("_"));
+	const useable = (facets ?? []).filter(useful);
+	const own = useable.filter((f) => !f.field.startsWith("_"));
+	const meta = useable.filter((f) => f.field.startsWith("_"));
 	if (!stale && facets) {
 		const fields = [...own, ...meta].map((f) => f.field);
 		const before = places.current.question === question ? places.current.fields : [];
 		places.current = { question, fields: [...before, ...fields.filter((f) => !before.includes(f))] };
 	}
 	const rank = (f: Facet): number => places.current.fields.indexOf(f.field);
-	const sorted = [...shown].sort((a, b) => rank(a) - rank(b));
+	const sorted = [...useable].sort((a, b) => rank(a) - rank(b));
 	return (
 		<nav class={`facets${stale ? " stale" : ""}`} aria-label="Fields">
 			{facets && sorted.length === 0 && <p class="nothing">Fields with few values appear here, with how often each occurs.</p>}
@@ -70,12 +71,12 @@ function Field({ facet, filters, onToggle }: { facet: Facet; filters: Filter[]; 
 									type="button"
 									class="value"
 									aria-pressed={state !== undefined}
-									title={`${v.value}\n${count(v.hits)} lines\nClick to keep only these, Shift or Alt to leave them out`}
+									title={`${shown(v.value)}\n${count(v.hits)} lines\nClick to keep only these, Shift or Alt to leave them out`}
 									data-field={facet.field}
 									onClick={(e) => onToggle(state ?? { field: facet.field, value: v.value, exclude: e.shiftKey || e.altKey })}
 								>
 									<i class="bar" aria-hidden="true" style={{ width: `${(v.hits / most) * 100}%` }} />
-									<span class="name">{dot(facet.field, v.value)}{label(facet.field, v.value)}</span>
+									<span class="name">{dot(facet.field, v.value)}<LogText text={label(facet.field, v.value)} /></span>
 									<span class="hits">{shortCount(v.hits)}</span>
 								</button>
 								<button type="button" class="exclude" tabIndex={-1} aria-label={`Leave out ${v.value}`} title="Leave these out" onClick={() => onToggle({ field: facet.field, value: v.value, exclude: true })}>−</button>

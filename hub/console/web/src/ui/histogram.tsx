@@ -38,8 +38,8 @@ export function Histogram(props: Props) {
 	useEffect(() => {
 		let gone = false;
 		void library.then((lib) => {
-			if (gone) return;
-			chart.current = new Chart(lib.default, box.current!, setAt, (a, b) => select.current(a, b));
+			if (gone || !box.current) return;
+			chart.current = new Chart(lib.default, box.current, setAt, (a, b) => select.current(a, b));
 			ready(true);
 		});
 		return () => {

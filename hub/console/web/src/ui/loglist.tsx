@@ -4,7 +4,7 @@ import { clock, count, day } from "../logic/format";
 import { levelTag } from "../logic/level";
 import { type Row, baseName, chips } from "../logic/record";
 import { indexAt, topOf } from "../logic/virtual";
-import { LogText } from "./text";
+import { LogText, shown as plain } from "./text";
 
 interface Props {
 	/** The newest last; shown newest first. */
@@ -179,10 +179,10 @@ function line({ row, dated, words, chipFields, showFile, expanded, onToggle }: L
 			<span class="level">{levelTag[row.level]}</span>
 			<span class="msg">
 				{row.pairs
-					? row.pairs.map(([k, v]) => <span key={k} class="pair"><span class="k">{k}=</span><LogText text={v} words={words} /></span>)
+					? row.pairs.map(([k, v]) => <span key={k} class="pair"><span class="k"><LogText text={k} words={words} />=</span><LogText text={v} words={words} /></span>)
 					: <LogText text={row.line} words={words} />}
 			</span>
-			{chips(row, chipFields, 3).map(([k, v]) => <span key={k} class="chip small" title={`${k} = ${v}`}><b>{k}</b><LogText text={v} /></span>)}
+			{chips(row, chipFields, 3).map(([k, v]) => <span key={k} class="chip small" title={`${k} = ${plain(v)}`}><b>{k}</b><LogText text={v} /></span>)}
 			{showFile && path && <span class="chip small file" title={path}><LogText text={baseName(path)} /></span>}
 		</div>
 	);

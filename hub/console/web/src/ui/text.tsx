@@ -6,3 +6,8 @@ export function LogText({ text, words }: { text: string; words?: string[] }) {
 	if (pieces.length === 1 && pieces[0]!.kind === "plain") return <>{pieces[0]!.text}</>;
 	return <>{pieces.map((p, i) => (p.kind === "plain" ? p.text : p.kind === "mark" ? <mark key={i}>{p.text}</mark> : <span key={i} class="esc">{p.text}</span>))}</>;
 }
+
+/** The same for places that take a string. */
+export function shown(text: string): string {
+	return visible(text).map((p) => p.text).join("");
+}

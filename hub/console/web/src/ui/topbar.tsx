@@ -4,7 +4,9 @@ import type { FeedState } from "../feed";
 import { ago, count, shortCount, stamp } from "../logic/format";
 import { type Filter, join, quote, sameFilter, split } from "../logic/query";
 import { type Range, bounds, parseMoment, presets } from "../logic/range";
+import { displayName } from "./facets";
 import { useDismiss } from "./hooks";
+import { LogText, shown } from "./text";
 
 export function Connection({ feed, paused, reachable, status }: { feed: FeedState; paused: boolean; reachable: boolean; status: Status | null }) {
 	let tone = "off";
@@ -62,7 +64,7 @@ export function QueryBox({ query, error, onRun, onHelp }: QueryBoxProps) {
 	const without = (f: Filter): void => onRun(join({ filters: parts.filters.filter((g) => !sameFilter(f, g)), rest: draft }));
 	return (
 		<form
-			class={`query${error ? " bad" : ""}`}
+			class={`query${error ? " bad" : ""}${draft !== parts.rest ? " typing" : ""}`}
 			role="search"
 			onSubmit={(e) => {
 				e.preventDefault();
@@ -73,10 +75,10 @@ export function QueryBox({ query, error, onRun, onHelp }: QueryBoxProps) {
 		>
 			<svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><circle cx="7" cy="7" r="4.5" /><path d="m10.5 10.5 3.5 3.5" /></svg>
 			{parts.filters.map((f) => (
-				<span key={`${f.exclude}${f.field}=${f.value}`} class={`chip filter${f.exclude ? " not" : ""}`} title={`${f.exclude ? "not " : ""}${f.field} = ${f.value}`}>
-					<b>{f.field}</b>
+				<span key={`${f.exclude}${f.field}=${f.value}`} class={`chip filter${f.exclude ? " not" : ""}`} title={`${f.exclude ? "not " : ""}${f.field} = ${shown(f.value)}`}>
+					<b>{displayName(f.field)}</b>
 					<em>{f.exclude ? "≠" : "="}</em>
-					<span class="v">{f.value === "" ? "(empty)" : f.value}</span>
+					<span class="v">{f.value === "" ? "(empty)" : <LogText text={f.value} />}</span>
 					<button type="button" aria-label={`Remove filter ${f.field} ${f.exclude ? "is not" : "is"} ${f.value}`} onClick={() => without(f)}>×</button>
 				</span>
 			))}
@@ -104,11 +106,13 @@ export function QueryBox({ query, error, onRun, onHelp }: QueryBoxProps) {
 					}
 				}}
 			/>
+			<span class="tail">
+			{draft !== parts.rest && <kbd aria-hidden="true">↵</kbd>}
 			{(query !== "" || draft !== "") && (
 				<button type="button" class="quiet" aria-label="Clear the query" title="Clear" onClick={() => { setDraft(""); onRun(""); input.current?.focus(); }}>×</button>
 			)}
-			{draft !== parts.rest && <kbd aria-hidden="true">↵</kbd>}
 			<button type="button" class="quiet" aria-label="Query syntax and keys" title="Query syntax and keys" onClick={onHelp}>?</button>
+			</span>
 			{error !== "" && !hidden && (
 				<div class="query-error" id="query-error" role="alert">
 					<p>{error}</p>

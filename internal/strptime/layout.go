@@ -23,8 +23,9 @@ import (
 type Options struct {
 	// Location of times that do not name their zone. nil means time.Local.
 	// Local times that a change of offset skips or repeats are understood as
-	// time.Date understands them: a repeated time is the first one, a skipped
-	// time is taken with the offset before the change in most zones.
+	// time.Date understands them. A repeated time is the first of the two west
+	// of Greenwich and the second east of it; a skipped time moves an hour back
+	// in the west and an hour on in the east.
 	Location *time.Location
 }
 
@@ -60,7 +61,7 @@ type form struct {
 	// tail says that what follows the prefix of a full date is only seconds,
 	// their fraction and a zone.
 	tail bool
-	unit       epochUnit
+	unit epochUnit
 }
 
 // slot is where a number goes.

@@ -63,6 +63,10 @@ func TestParse_Golden(t *testing.T) {
 		{"%Y-%m-%d %H:%M:%S %z %Z", "Asia/Shanghai", "2026-11-23 03:36:22 +0900 CST", "2026-11-22T18:36:22Z"},
 		// Changes of offset, as time.Date understands them.
 		{"%Y-%m-%d %H:%M:%S", "America/New_York", "2026-03-08 01:59:59", "2026-03-08T06:59:59Z"},
+		{"%Y-%m-%d %H:%M:%S", "America/New_York", "2026-03-08 02:30:00", "2026-03-08T06:30:00Z"},
+		{"%Y-%m-%d %H:%M:%S", "America/New_York", "2026-11-01 01:30:00", "2026-11-01T05:30:00Z"},
+		{"%Y-%m-%d %H:%M:%S", "Europe/Berlin", "2026-03-29 02:30:00", "2026-03-29T01:30:00Z"},
+		{"%Y-%m-%d %H:%M:%S", "Europe/Berlin", "2026-10-25 02:30:00", "2026-10-25T01:30:00Z"},
 		{"%Y-%m-%d %H:%M:%S", "America/New_York", "2026-03-08 03:00:00", "2026-03-08T07:00:00Z"},
 		{"%Y-%m-%d %H:%M:%S", "America/New_York", "2026-11-01 00:59:59", "2026-11-01T04:59:59Z"},
 		{"%Y-%m-%d %H:%M:%S", "America/New_York", "2026-11-01 02:00:00", "2026-11-01T07:00:00Z"},

@@ -1,0 +1,100 @@
+// Package fieldlist gathers the new fields of one record before it is known
+// whether the record can be parsed, and decides what becomes of a name that
+// comes twice.
+//
+// A List belongs to one lane and is used for one record after another. It
+// holds fields of a batch only between Start and Store or Drop, and allocates
+// nothing once it has grown to the largest record.
+package fieldlist
+
+import (
+	"bytes"
+
+	"github.com/wasmtail/wasmtail/internal/record"
+)
+
+// Duplicates says what becomes of a name that comes twice.
+type Duplicates uint8
+
+// Ways to treat a name that comes twice.
+const (
+	Last  Duplicates = iota // the later value takes the place of the earlier one
+	First                   // the later value is dropped
+	Keep                    // both stay
+)
+
+// ParseDuplicates returns the way with that name: last, first or keep; ""
+// means last.
+func ParseDuplicates(name string) (d Duplicates, ok bool) {
+	switch name {
+	case "", "last":
+		return Last, true
+	case "first":
+		return First, true
+	case "keep":
+		return Keep, true
+	}
+	return Last, false
+}
+
+// List is the field list of one record under construction.
+type List struct {
+	// Duplicates is how names that come twice are treated.
+	Duplicates Duplicates
+
+	fields []record.Field
+	seen   uint64 // one bit for each class of names that are in the list
+}
+
+// Start empties the list and puts in the fields of r, except drop (an index,
+// or -1).
+func (l *List) Start(r *record.Record, drop int) {
+	l.fields, l.seen = l.fields[:0], 0
+	for i := range r.Fields {
+		if i != drop {
+			l.fields = append(l.fields, r.Fields[i])
+			l.seen |= 1 << class(r.Fields[i].Name)
+		}
+	}
+}
+
+// Add adds a field. Name and value must live as long as the batch.
+func (l *List) Add(name, value []byte) {
+	bit := uint64(1) << class(name)
+	if l.seen&bit != 0 && l.Duplicates != Keep {
+		for i := range l.fields {
+			if bytes.Equal(l.fields[i].Name, name) {
+				if l.Duplicates == Last {
+					l.fields[i].Value = value
+				}
+				return
+			}
+		}
+	}
+	l.seen |= bit
+	l.fields = append(l.fields, record.Field{Name: name, Value: value})
+}
+
+// Len returns the number of fields in the list.
+func (l *List) Len() int { return len(l.fields) }
+
+// Store gives r, a record of b, the fields of the list, and empties the list.
+func (l *List) Store(b *record.Batch, r *record.Record) {
+	r.Fields = append(b.AllocFields(len(l.fields)), l.fields...)
+	l.Drop()
+}
+
+// Drop empties the list, so that it keeps nothing of a batch.
+func (l *List) Drop() {
+	clear(l.fields)
+	l.fields = l.fields[:0]
+}
+
+// class spreads names over 64 classes by their length and ends: names of
+// different classes differ.
+func class(name []byte) uint {
+	if len(name) == 0 {
+		return 0
+	}
+	return (uint(len(name)) + 7*uint(name[0]) + 31*uint(name[len(name)-1]) + 11*uint(name[len(name)/2])) & 63
+}

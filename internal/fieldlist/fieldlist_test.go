@@ -1,0 +1,54 @@
+package fieldlist
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasmtail/wasmtail/internal/record"
+)
+
+func TestList_Duplicates(t *testing.T) {
+	for policy, want := range map[string]string{
+		"":      "[a=1 content=5 b=3]",
+		"last":  "[a=1 content=5 b=3]",
+		"first": "[a=1 content=2 b=3]",
+		"keep":  "[a=1 content=2 b=3 content=4 content=5]",
+	} {
+		d, ok := ParseDuplicates(policy)
+		require.True(t, ok)
+		l := List{Duplicates: d}
+		b := record.Get(&record.Origin{})
+		r := b.Add([]byte("line"))
+		r.Fields = []record.Field{{Name: []byte("a"), Value: []byte("1")}, {Name: []byte("content"), Value: []byte("line")}}
+		l.Start(r, 1)
+		for i, name := range []string{"content", "b", "content", "content"} {
+			l.Add([]byte(name), fmt.Append(nil, i+2))
+		}
+		l.Store(b, r)
+		got := []string{}
+		for _, f := range r.Fields {
+			got = append(got, string(f.Name)+"="+string(f.Value))
+		}
+		require.Equal(t, want, fmt.Sprint(got), policy)
+		require.Zero(t, l.Len())
+		b.Release()
+	}
+	_, ok := ParseDuplicates("both")
+	require.False(t, ok)
+}
+
+func TestList_ManyNamesOfOneClass(t *testing.T) {
+	b := record.Get(&record.Origin{})
+	defer b.Release()
+	r := b.Add(nil)
+	var l List
+	l.Start(r, 0)
+	for range 2 {
+		for i := range 1000 {
+			l.Add(fmt.Appendf(nil, "field%dx", i), nil)
+		}
+	}
+	require.Equal(t, 1000, l.Len())
+}

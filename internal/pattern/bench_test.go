@@ -130,3 +130,13 @@ func splitCombined(at []int, line []byte) []int {
 	}
 	return nil
 }
+
+// BenchmarkCompile is here because a pattern is compiled once for each lane.
+func BenchmarkCompile(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Compile(nginxCombined); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

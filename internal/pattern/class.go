@@ -151,6 +151,14 @@ func (c *class) one(b []byte, pos int) int {
 	return pos + n
 }
 
+// asciiRange returns the bounds of a class that is one range of ASCII.
+func (c *class) asciiRange() (lo, hi byte, ok bool) {
+	if len(c.runes) != 2 || c.runes[1] >= utf8.RuneSelf {
+		return 0, 0, false
+	}
+	return byte(c.runes[0]), byte(c.runes[1]), true
+}
+
 // advance returns the position after n characters of the class, or -1.
 func (c *class) advance(b []byte, pos, n int) int {
 	for ; n > 0; n-- {
@@ -170,6 +178,9 @@ func (c *class) advance(b []byte, pos, n int) int {
 
 // upTo returns the position after at most n characters of the class.
 func (c *class) upTo(b []byte, pos, n int) int {
+	if c.wide == wideNone {
+		return c.span(b[:min(len(b), pos+n)], pos)
+	}
 	for ; n > 0; n-- {
 		next := c.one(b, pos)
 		if next < 0 {

@@ -174,11 +174,14 @@ func (c *compiler) literal(re *syntax.Regexp, next *inst) *inst {
 		n := len(ranges)
 		plain := n == 2 && r != utf8.RuneError && utf8.ValidRune(r)
 		letter := n == 4 && ranges[n-1] < utf8.RuneSelf
-		if !plain && !letter {
+		switch {
+		case !plain && !letter:
 			next = c.one(c.classOf(ranges), next)
-			continue
+		case plain && r < utf8.RuneSelf && next.op == opLit && next.ranged && next.litLen < litBytesMax:
+			next = c.prependRange(byte(r), byte(r), next)
+		default:
+			next = c.prepend(ranges[n-1], letter, next)
 		}
-		next = c.prepend(ranges[n-1], letter, next)
 	}
 	return next
 }
@@ -188,10 +191,8 @@ func (c *compiler) literal(re *syntax.Regexp, next *inst) *inst {
 func (c *compiler) prepend(r rune, letter bool, next *inst) *inst {
 	enc := utf8.AppendRune(nil, r)
 	var in *inst
-	if next.op == opLit && int(next.litLen)+len(enc) <= litBytesMax {
-		copied, copiedInfo := *next, *next.info
-		in = &copied
-		in.info = &copiedInfo
+	if next.op == opLit && !next.ranged && int(next.litLen)+len(enc) <= litBytesMax {
+		in = copyOf(next)
 	} else {
 		in = c.inst(opLit, next)
 		in.info = &info{}
@@ -214,7 +215,50 @@ func (c *compiler) prepend(r rune, letter bool, next *inst) *inst {
 	return in
 }
 
+// prependRange puts a character from an ASCII range before next, into the same
+// step if it has room: dates and other fixed forms are checked eight bytes at
+// a time.
+func (c *compiler) prependRange(lo, hi byte, next *inst) *inst {
+	var in *inst
+	switch {
+	case next.op == opLit && next.litLen < litBytesMax && next.ranged:
+		in = copyOf(next)
+	case next.op == opLit && next.litLen < litBytesMax && next.fold == 0 && next.word&highs == 0:
+		in = copyOf(next)
+		in.ranged = true
+		in.below, in.above = rangeConstants(in.word, in.word, in.mask)
+		in.mask &= highs
+		in.info.lit = ""
+	default:
+		in = c.inst(opLit, next)
+		in.ranged = true
+		in.info = &info{}
+	}
+	below, above := rangeConstants(uint64(lo), uint64(hi), 0xff)
+	in.below, in.above, in.mask = in.below<<8|below, in.above<<8|above, in.mask<<8|0x80
+	in.litLen++
+	in.info.first = byteSet{}
+	in.info.first.addRange(lo, hi)
+	in.info.eof, in.info.sure = false, false
+	return in
+}
+
+// rangeConstants returns what to add to the low seven bits of each byte so
+// that the high bit shows whether it is at least lo, and more than hi.
+func rangeConstants(lo, hi, mask uint64) (below, above uint64) {
+	return (highs - lo) & mask, (lows - hi) & mask
+}
+
+func copyOf(in *inst) *inst {
+	copied, copiedInfo := *in, *in.info
+	copied.info = &copiedInfo
+	return &copied
+}
+
 func (c *compiler) one(cl *class, next *inst) *inst {
+	if lo, hi, ok := cl.asciiRange(); ok {
+		return c.prependRange(lo, hi, next)
+	}
 	in := c.inst(opOne, next)
 	in.class = cl
 	in.info = &info{first: cl.bytes, text: classText(cl.runes)}
@@ -266,7 +310,16 @@ func (c *compiler) decide(in, first, second *inst) {
 // repeat emits re.Sub[0] repeated.
 func (c *compiler) repeat(re *syntax.Regexp, least, most int, next *inst) *inst {
 	sub, greedy := re.Sub[0], re.Flags&syntax.NonGreedy == 0
-	if cl := c.class(sub); cl != nil && cl.wide != wideSome && most != 0 {
+	cl := c.class(sub)
+	if cl != nil && least == most && most <= 2*litBytesMax {
+		if lo, hi, ok := cl.asciiRange(); ok {
+			for range most {
+				next = c.prependRange(lo, hi, next)
+			}
+			return next
+		}
+	}
+	if cl != nil && cl.wide != wideSome && most != 0 {
 		if in := c.run(cl, int32(least), int32(most), greedy, next); in != nil {
 			return in
 		}

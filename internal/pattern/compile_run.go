@@ -18,9 +18,9 @@ func (c *compiler) run(cl *class, least, most int32, greedy bool, next *inst) *i
 	}
 	op := opBack
 	switch {
-	case !follow.meets(cl.bytes) || greedy && next.info.sure:
+	case !follow.meets(cl.bytes) || greedy && next.info.sure || least == most:
 		// What follows begins with none of the bytes of the run, or cannot
-		// fail: a shorter (or longer) run has no chance.
+		// fail, or the length is fixed: no other run has a chance.
 		op = opSpan
 		if most >= 0 || least > 1 {
 			op = opCount
@@ -69,19 +69,30 @@ func (c *compiler) absorb(in *inst) {
 		return
 	}
 	in.litLen, in.word, in.mask, in.fold = n.litLen, n.word, n.mask, n.fold
+	in.ranged, in.below, in.above = n.ranged, n.below, n.above
 	in.info.lit = n.info.lit
 	in.next, in.eof = n.next, false
 	best := -1
 	for i := range int(n.litLen) {
-		ch := byte(n.word >> (8 * i))
-		if rank := rarity(ch); n.fold>>(8*i)&0xff == 0 && rank > best {
+		ch, certain := n.litByte(i)
+		if rank := rarity(ch); certain && rank > best {
 			best, in.rareAt, in.rare = rank, int32(i), ones*uint64(ch)
 		}
 	}
-	if best < 0 && in.op == opBack { // all letters of either case: nothing to search for
-		in.litLen, in.word, in.mask, in.fold = 0, 0, 0, 0
+	if best < 0 && in.op == opBack { // nothing to search for: leave it to its step
+		in.litLen, in.ranged = 0, false
 		in.info.lit, in.next = "", n
 	}
+}
+
+// litByte returns byte i of a literal, and whether it is the only one allowed.
+func (in *inst) litByte(i int) (ch byte, certain bool) {
+	shift := 8 * i
+	if in.ranged {
+		lo := 0x80 - byte(in.below>>shift)
+		return lo, lo == 0x7f-byte(in.above>>shift)
+	}
+	return byte(in.word >> shift), byte(in.fold>>shift) == 0
 }
 
 // rarity ranks bytes by how rarely they occur in log lines.
@@ -271,9 +282,9 @@ func (p *program) prepareSearch() {
 	case in.op == opBeginLine:
 		p.lines = true
 		return
-	case in.op == opLit && in.fold == 0:
+	case in.op == opLit && in.fold == 0 && !in.ranged:
 		p.prefix = known.lit
-		for in = in.next; in.op == opLit && in.fold == 0; in = in.next {
+		for in = in.next; in.op == opLit && in.fold == 0 && !in.ranged; in = in.next {
 			p.prefix += in.info.lit
 		}
 		return

@@ -2,6 +2,7 @@ package pattern
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,15 +73,33 @@ func (in *inst) describe(s *strings.Builder, names []string) {
 	if in.close >= 0 && in.close != in.open+1 {
 		s.WriteString(", " + positionText(in.close, names))
 	}
-	if in.info.lit != "" && in.litLen > 0 {
+	if in.litLen > 0 {
 		if in.info.text != "" {
 			s.WriteByte(' ')
 		}
-		s.WriteString(quote(in.info.lit))
+		s.WriteString(in.litText())
 	}
 	if in.op == opBack {
 		s.WriteString(" (goes back)")
 	}
+}
+
+// litText writes the literal of a step, quoted, or its ranges as in a pattern.
+func (in *inst) litText() string {
+	if !in.ranged {
+		return quote(in.info.lit)
+	}
+	var s strings.Builder
+	for i := range int(in.litLen) {
+		lo, certain := in.litByte(i)
+		switch hi := 0x7f - byte(in.above>>(8*i)); {
+		case certain:
+			s.WriteString(regexp.QuoteMeta(string(rune(lo))))
+		default:
+			s.WriteString(classText([]rune{rune(lo), rune(hi)}))
+		}
+	}
+	return s.String()
 }
 
 func positionText(slot int16, names []string) string {
@@ -112,6 +131,9 @@ var namedClasses = []struct {
 	{`\W`, []rune{0, '0' - 1, '9' + 1, 'A' - 1, 'Z' + 1, '_' - 1, '_' + 1, 'a' - 1, 'z' + 1, unicode.MaxRune}},
 }
 
+// classRangesMax ranges of a class are shown: \pL has hundreds.
+const classRangesMax = 10
+
 // classText writes a class of sorted pairs of runes as in a pattern.
 func classText(runes []rune) string {
 	for _, named := range namedClasses {
@@ -130,6 +152,10 @@ func classText(runes []rune) string {
 		runes = outside
 	}
 	for i := 0; i < len(runes); i += 2 {
+		if i == 2*classRangesMax {
+			s.WriteString("...")
+			break
+		}
 		s.WriteString(runeText(runes[i]))
 		if runes[i+1] > runes[i]+1 {
 			s.WriteByte('-')

@@ -34,6 +34,7 @@ type inst struct {
 	next, alt *inst
 	op        opcode
 	litLen    uint8
+	ranged    bool
 	undo      bool // opCap: must be taken back when a choice is
 	align     bool // runs: check that a position is between characters
 	eof       bool // what follows can match at the end of input
@@ -42,8 +43,10 @@ type inst struct {
 	close     int16 // and behind it
 	id        int32
 	min, max  int32 // max < 0 is no limit
-	// A literal: (bytes | fold) & mask == word.
+	// A literal: (bytes | fold) & mask == word; or, if ranged, a range for each
+	// byte: see hasLit.
 	word, mask, fold uint64
+	below, above     uint64
 	class            *class
 	// follow is not 0 for a byte with which what follows a run can begin. For
 	// opSplit, bit 0 is for next and bit 1 for alt.
@@ -209,6 +212,17 @@ func (m *machine) run(in *inst, pos int) int {
 				m.push(in, pos, 0)
 				in = in.next
 			}
+		case opOne:
+			if pos < len(b) && b[pos] < utf8.RuneSelf && in.class.table[b[pos]] != 0 {
+				pos++
+				in = in.next
+				break
+			}
+			if end := in.class.one(b, pos); end >= 0 {
+				in, pos = in.next, end
+				break
+			}
+			in, pos = m.pop(pos, start)
 		case opMatch:
 			return pos
 		default:
@@ -229,6 +243,9 @@ func (in *inst) end(b []byte, pos int) int {
 	if in.op == opSpan {
 		return in.class.span(b, pos)
 	}
+	if in.class.wide == wideNone && in.max >= 0 {
+		return in.class.upTo(b, pos, int(in.max))
+	}
 	end := in.class.advance(b, pos, int(in.min))
 	switch {
 	case end < 0:
@@ -242,10 +259,20 @@ func (in *inst) end(b []byte, pos int) int {
 
 // hasLit reports whether the literal of in stands at pos.
 func (in *inst) hasLit(b []byte, pos int) bool {
+	var x uint64
 	if len(b)-pos >= 8 {
-		return (binary.LittleEndian.Uint64(b[pos:])|in.fold)&in.mask == in.word
+		x = binary.LittleEndian.Uint64(b[pos:])
+	} else {
+		if len(b)-pos < int(in.litLen) {
+			return false
+		}
+		x = loadTail(b, pos)
 	}
-	return len(b)-pos >= int(in.litLen) && (loadTail(b, pos)|in.fold)&in.mask == in.word
+	if in.ranged {
+		low := x & lows
+		return (x|(low+in.above)|^(low+in.below))&in.mask == 0
+	}
+	return (x|in.fold)&in.mask == in.word
 }
 
 // step makes the less frequent steps. It returns nil when in does not match.
@@ -258,11 +285,6 @@ func (m *machine) step(in *inst, pos int) (*inst, int) {
 			m.push(in, m.caps[in.slot], 0)
 		}
 		m.caps[in.slot] = pos
-		return in.next, pos
-	case opOne:
-		if pos = in.class.one(b, pos); pos < 0 {
-			return nil, 0
-		}
 		return in.next, pos
 	case opBack:
 		return m.back(in, pos)

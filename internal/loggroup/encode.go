@@ -127,6 +127,10 @@ func pairLen(key, value int) int {
 func putPair(p []byte, i int, key, value []byte) int {
 	p[i] = logContents
 	i = putUvarint(p, i+1, uint64(pairLen(len(key), len(value))))
+	return putPairBody(p, i, key, value)
+}
+
+func putPairBody(p []byte, i int, key, value []byte) int {
 	p[i] = pairKey
 	i = putUvarint(p, i+1, uint64(len(key)))
 	i += copy(p[i:], key)
@@ -167,4 +171,47 @@ func putUvarint(p []byte, i int, v uint64) int {
 	}
 	p[i] = byte(v)
 	return i + 1
+}
+
+// AppendGroup appends the message of a decoded group to dst: to send a part of
+// one again. It allocates only to grow dst.
+func AppendGroup(dst []byte, g *Group) []byte {
+	for i := range g.Logs {
+		l := &g.Logs[i]
+		size := 1 + uvarintLen(uint64(l.Time))
+		if l.TimeNS != 0 {
+			size += 5
+		}
+		for _, p := range l.Contents {
+			n := pairLen(len(p.Key), len(p.Value))
+			size += 1 + uvarintLen(uint64(n)) + n
+		}
+		dst = append(dst, groupLogs)
+		dst = binary.AppendUvarint(dst, uint64(size))
+		dst = append(dst, logTime)
+		dst = binary.AppendUvarint(dst, uint64(l.Time))
+		dst = appendPairs(dst, logContents, l.Contents)
+		if l.TimeNS != 0 {
+			dst = append(dst, logTimeNS)
+			dst = binary.LittleEndian.AppendUint32(dst, l.TimeNS)
+		}
+	}
+	dst = appendString(dst, groupCategory, string(g.Category))
+	dst = appendString(dst, groupTopic, string(g.Topic))
+	dst = appendString(dst, groupSource, string(g.Source))
+	dst = appendString(dst, groupMachineUUID, string(g.MachineUUID))
+	return appendPairs(dst, groupTags, g.Tags)
+}
+
+func appendPairs(dst []byte, tag byte, pairs []Pair) []byte {
+	for _, p := range pairs {
+		n := pairLen(len(p.Key), len(p.Value))
+		at := len(dst) + 1 + uvarintLen(uint64(n))
+		dst = slices.Grow(dst, at+n-len(dst))
+		dst = append(dst, tag)
+		dst = binary.AppendUvarint(dst, uint64(n))
+		dst = dst[:at+n]
+		putPairBody(dst, at, p.Key, p.Value)
+	}
+	return dst
 }

@@ -194,6 +194,7 @@ func TestRoundTrip(t *testing.T) {
 		requireSame(t, want, reference)
 		require.NoError(t, got.Decode(data[6:]))
 		requireSame(t, want, &got)
+		require.Equal(t, data[6:], AppendGroup(nil, &got), "a decoded group encodes to the same message")
 	})
 }
 

@@ -1,0 +1,246 @@
+// Package logservice is the output that speaks the Log Service protocol: to the
+// hub, and to Log Service itself.
+//
+// It promises that Send returns nil only after the receiver has answered with
+// success and a request id, and that a batch it splits, because the receiver
+// refused it as a whole, loses none of its records: those that are refused by
+// themselves make Send return pipeline.ErrRejected for the batch. Delivery is
+// at least once: after an error, parts of a payload may have been stored.
+//
+// It starts no goroutines. An encoder belongs to one lane; Output is safe for
+// concurrent use.
+package logservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/agent/transport"
+	"github.com/wasmtail/wasmtail/internal/loggroup"
+	"github.com/wasmtail/wasmtail/internal/signature"
+)
+
+// Env is what the output must know about the agent.
+type Env struct{ AgentID, Hostname, Version string }
+
+// Pauses for failures that do not heal within seconds, when the receiver names
+// none itself.
+const (
+	pauseQuota     = 3 * time.Second
+	pausePerson    = 30 * time.Second // someone must change a key or a setting
+	pauseForbidden = 60 * time.Second // an account without money or rights
+)
+
+// Output sends payloads to one project.
+type Output struct {
+	config      Config
+	env         Env
+	client      *transport.Client
+	tracer      trace.Tracer
+	credentials signature.Credentials
+	options     signature.Options
+	host        string // empty: the endpoint's
+	wanted      loggroup.Codec
+
+	// clockOffset, in nanoseconds, is added to this host's time when signing.
+	clockOffset atomic.Int64
+	// codecRefused: the receiver does not know the wanted codec.
+	codecRefused atomic.Bool
+}
+
+// New returns an output. It does not connect.
+func New(c Config, env Env) (*Output, error) {
+	endpoint, err := transport.ParseEndpoint(c.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	codec, err := loggroup.ParseCodec(c.Compression)
+	if err != nil {
+		return nil, err
+	}
+	client, err := transport.New(transport.Config{
+		Endpoint: c.Endpoint, Timeout: c.Timeout, TLS: c.TLS,
+		UserAgent: fmt.Sprintf("wasmtail/%s (%s; %s)", env.Version, runtime.GOOS, runtime.GOARCH),
+	})
+	if err != nil {
+		return nil, err
+	}
+	o := &Output{
+		config: c, env: env, client: client, wanted: codec,
+		tracer: otel.Tracer("github.com/wasmtail/wasmtail/plugins/output/logservice"),
+		credentials: signature.Credentials{
+			KeyID: c.AccessKeyID, Secret: c.AccessKeySecret.Reveal(), SecurityToken: c.SecurityToken.Reveal(),
+		},
+		options: signature.Options{Version: signature.V4, Region: c.region(endpoint)},
+	}
+	if c.Signature == "v1" {
+		o.options.Version = signature.V1
+	}
+	if !c.isPathStyle(endpoint) {
+		o.host = c.Project + "." + endpoint.Host
+	}
+	return o, nil
+}
+
+// Close closes idle connections.
+func (o *Output) Close() error {
+	o.client.Close()
+	return nil
+}
+
+// codec is the wanted one until the receiver refuses it, then the one that
+// every receiver of the protocol knows.
+func (o *Output) codec() loggroup.Codec {
+	if o.codecRefused.Load() {
+		return loggroup.LZ4
+	}
+	return o.wanted
+}
+
+// Send delivers one payload. One attempt is one request, except when the
+// receiver refuses the batch for its compression, its size or one of its
+// records: then it is sent again uncompressed, or in parts. The error wraps
+// pipeline.ErrRejected when no retry can save the payload, and otherwise is a
+// *pipeline.RetryError around a *transport.Failure.
+func (o *Output) Send(ctx context.Context, data []byte) error {
+	p, err := parsePayload(data)
+	if err != nil {
+		return fmt.Errorf("%w: %w", pipeline.ErrRejected, err)
+	}
+	if p.traceparent != "" {
+		carrier := propagation.MapCarrier{traceparentName: p.traceparent}
+		ctx = propagation.TraceContext{}.Extract(ctx, carrier)
+	}
+	ctx, span := o.tracer.Start(ctx, "logservice.send", trace.WithSpanKind(trace.SpanKindClient))
+	defer span.End()
+	if span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("logstore", p.logstore), attribute.String("batch", p.batchID), attribute.String("codec", p.codec.String()),
+			attribute.Int("records", p.records), attribute.Int("bytes", len(p.body)), attribute.Int("raw_bytes", p.rawBytes))
+	}
+	if err := o.deliver(ctx, &p); err != nil {
+		span.SetStatus(codes.Error, err.Error())
+		return err
+	}
+	return nil
+}
+
+// deliver sends p as it is, and if need be in another form.
+func (o *Output) deliver(ctx context.Context, p *payload) error {
+	if p.rawBytes > int(o.config.RawBytesMax) && p.records > 1 {
+		return o.sendParts(ctx, p)
+	}
+	err := o.post(ctx, p)
+	var f *transport.Failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	switch {
+	case f.Class == transport.Rejected && p.codec != loggroup.None:
+		if f.Code == codeCompressType {
+			o.codecRefused.Store(true)
+		}
+		plain, errInflate := o.uncompressed(p)
+		if errInflate != nil {
+			return fmt.Errorf("cannot send batch %s: %w: %w", p.batchID, pipeline.ErrRejected, errInflate)
+		}
+		return o.deliver(ctx, plain)
+	case (f.Class == transport.BadData || f.Class == transport.TooLarge) && p.records > 1:
+		return o.sendParts(ctx, p)
+	}
+	return o.explain(p, f)
+}
+
+const (
+	codeCompressType = "InvalidCompressType"
+	codeStored       = "InvalidSequenceId"
+)
+
+// explain turns a failure into what the pipeline acts on.
+func (o *Output) explain(p *payload, f *transport.Failure) error {
+	switch f.Class {
+	case transport.Rejected, transport.BadData, transport.TooLarge:
+		return fmt.Errorf("cannot send batch %s: %w: %w", p.batchID, pipeline.ErrRejected, f)
+	}
+	after := f.RetryAfter
+	if after == 0 {
+		switch f.Class {
+		case transport.Quota:
+			after = pauseQuota
+		case transport.Auth, transport.Misconfigured:
+			after = pausePerson
+			if f.Status == http.StatusForbidden && f.Class == transport.Misconfigured {
+				after = pauseForbidden
+			}
+		}
+	}
+	return &pipeline.RetryError{After: after, Err: fmt.Errorf("cannot send batch %s: %w", p.batchID, f)}
+}
+
+// uncompressed returns p with its body inflated.
+func (o *Output) uncompressed(p *payload) (*payload, error) {
+	raw, err := loggroup.Decompress(nil, p.body, p.codec, p.rawBytes)
+	if err != nil {
+		return nil, err
+	}
+	plain := *p
+	plain.codec, plain.body = loggroup.None, raw
+	return &plain, nil
+}
+
+// post makes one request. Its error, if any, wraps a *transport.Failure.
+func (o *Output) post(ctx context.Context, p *payload) error {
+	header := http.Header{
+		"Content-Type":      {"application/x-protobuf"},
+		"X-Log-Bodyrawsize": {strconv.Itoa(p.rawBytes)},
+	}
+	if p.codec != loggroup.None {
+		header["X-Log-Compresstype"] = []string{p.codec.String()}
+	}
+	if o.host == "" {
+		header["X-Log-Project"] = []string{o.config.Project}
+	}
+	options := o.options
+	options.Now = time.Now().Add(time.Duration(o.clockOffset.Load()))
+	unsigned := http.Header{}
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(unsigned))
+
+	resp, err := o.client.Post(ctx, transport.Request{
+		Path: "/logstores/" + url.PathEscape(p.logstore) + "/shards/lb", Host: o.host,
+		Header: header, Body: p.body, Unsigned: unsigned,
+		Credentials: o.credentials, Signature: options,
+	})
+	if err == nil {
+		if resp.Header.Get("x-log-requestid") == "" {
+			return &transport.Failure{
+				Class: transport.Retry, Status: resp.Status,
+				Message: "the answer has no x-log-requestid, so it is not the receiver's: is there a proxy in between?",
+			}
+		}
+		return nil
+	}
+	var f *transport.Failure
+	if errors.As(err, &f) {
+		if f.Code == codeStored {
+			return nil
+		}
+		if f.Class == transport.Clock && !f.ServerTime.IsZero() {
+			o.clockOffset.Store(int64(time.Until(f.ServerTime)))
+		}
+	}
+	return err
+}

@@ -1,0 +1,180 @@
+package logservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/agent/transport"
+	"github.com/wasmtail/wasmtail/internal/loggroup"
+	"github.com/wasmtail/wasmtail/internal/record"
+)
+
+// partsMax bounds the requests that one payload is taken apart into. One bad
+// record among 4,096 takes 24; a batch of nothing but bad records is not worth
+// a request for each.
+const partsMax = 64
+
+// sendParts sends the halves of p, halves of halves, and so on, until each part
+// is stored, or is one record that the receiver refuses. A failure that time
+// can heal ends it: the whole payload is then tried again, and the receiver
+// sees the stored parts twice.
+func (o *Output) sendParts(ctx context.Context, p *payload) error {
+	raw, err := loggroup.Decompress(nil, p.body, p.codec, p.rawBytes)
+	if err != nil {
+		return fmt.Errorf("cannot send batch %s: %w: %w", p.batchID, pipeline.ErrRejected, err)
+	}
+	var g loggroup.Group
+	if err := g.Decode(raw); err != nil {
+		return fmt.Errorf("cannot send batch %s: %w: %w", p.batchID, pipeline.ErrRejected, err)
+	}
+	s := splitter{output: o, payload: p, group: &g, compressor: loggroup.NewCompressor(p.codec)}
+	s.readLedger()
+	if err := s.halves(ctx, 0, len(g.Logs)); err != nil {
+		return err
+	}
+	if s.refused > 0 {
+		return fmt.Errorf("cannot send %d of the %d records of batch %s: %w: %w",
+			s.refused, len(g.Logs), p.batchID, pipeline.ErrRejected, s.reason)
+	}
+	return nil
+}
+
+var errParts = errors.New("too many of its records are refused to try each")
+
+// splitter sends one payload in parts.
+type splitter struct {
+	output     *Output
+	payload    *payload
+	group      *loggroup.Group
+	compressor *loggroup.Compressor
+	raw, body  []byte
+
+	// The ledger of the whole; offsets is nil when it has none.
+	start, end int64
+	offsets    []int64
+	filtered   int
+
+	posts, refused int
+	reason         error // why the last refused record was
+}
+
+// readLedger reads the tags that must be made anew for each part.
+func (s *splitter) readLedger() {
+	var start, end int64
+	var parsed, failed int
+	_, errRange := fmt.Sscanf(string(s.group.Tag(loggroup.TagRange)), "%d-%d", &start, &end)
+	_, errCounts := fmt.Sscanf(string(s.group.Tag(loggroup.TagCounts)), "%d,%d,%d", &parsed, &failed, &s.filtered)
+	offsets, err := loggroup.ParseOffsets(nil, s.group.Tag(loggroup.TagOffsets))
+	if errRange == nil && errCounts == nil && err == nil && len(offsets) == len(s.group.Logs) {
+		s.start, s.end, s.offsets = start, end, offsets
+	}
+}
+
+// halves sends the logs [from, to) in two parts.
+func (s *splitter) halves(ctx context.Context, from, to int) error {
+	middle := from + (to-from)/2
+	if err := s.part(ctx, from, middle); err != nil {
+		return err
+	}
+	return s.part(ctx, middle, to)
+}
+
+// part sends the logs [from, to), in smaller parts if it must. It returns only
+// failures that time can heal.
+func (s *splitter) part(ctx context.Context, from, to int) error {
+	if from == to {
+		return nil
+	}
+	part := s.encode(from, to)
+	if part.rawBytes > int(s.output.config.RawBytesMax) && to-from > 1 {
+		return s.halves(ctx, from, to)
+	}
+	if s.posts++; s.posts > partsMax {
+		s.refused += to - from
+		s.reason = errParts
+		return nil
+	}
+	err := s.output.post(ctx, part)
+	var f *transport.Failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	switch f.Class {
+	case transport.BadData, transport.TooLarge:
+		s.reason = f
+		if to-from > 1 {
+			return s.halves(ctx, from, to)
+		}
+		s.refused++
+		return nil
+	case transport.Rejected:
+		s.refused += to - from
+		s.reason = f
+		return nil
+	}
+	return s.output.explain(s.payload, f)
+}
+
+// encode makes the payload of the logs [from, to), valid until the next call.
+func (s *splitter) encode(from, to int) *payload {
+	part := *s.group
+	part.Logs = s.group.Logs[from:to]
+	if s.offsets != nil {
+		part.Tags = s.tags(from, to)
+	}
+	s.raw = loggroup.AppendGroup(s.raw[:0], &part)
+	s.body = s.compressor.Append(s.body[:0], s.raw)
+	p := *s.payload
+	p.rawBytes, p.records, p.body = len(s.raw), to-from, s.body
+	return &p
+}
+
+// tags are those of the whole, with range, offsets and counts of the logs
+// [from, to). The ranges of all parts make up the range of the whole; what was
+// filtered is counted with the first.
+func (s *splitter) tags(from, to int) []loggroup.Pair {
+	start, end := s.start, s.end
+	filtered := 0
+	if from > 0 {
+		start = s.start + s.offsets[from]
+	} else {
+		filtered = s.filtered
+	}
+	if to < len(s.offsets) {
+		end = s.start + s.offsets[to]
+	}
+	failed := 0
+	var b record.Batch
+	b.Start = start
+	for i := from; i < to; i++ {
+		b.Records = append(b.Records, record.Record{Offset: s.start + s.offsets[i]})
+		if isFailed(&s.group.Logs[i]) {
+			failed++
+		}
+	}
+	tags := make([]loggroup.Pair, 0, len(s.group.Tags))
+	for _, t := range s.group.Tags {
+		switch string(t.Key) {
+		case loggroup.TagRange:
+			t.Value = appendRange(nil, start, end)
+		case loggroup.TagCounts:
+			t.Value = appendThree(nil, to-from-failed, failed, filtered)
+		case loggroup.TagOffsets:
+			t.Value = loggroup.AppendOffsets(nil, &b)
+		}
+		tags = append(tags, t)
+	}
+	return tags
+}
+
+// isFailed is true for a log of a record that could not be parsed.
+func isFailed(l *loggroup.Log) bool {
+	for _, c := range l.Contents {
+		if string(c.Key) == record.Error {
+			return true
+		}
+	}
+	return false
+}

@@ -288,7 +288,7 @@ func (c *compiler) decide(in, first, second *inst) {
 	loop := in.info != nil && in.info.loop
 	in.info = &info{first: a.first.union(b.first), eof: a.eof || b.eof, sure: a.sure || b.sure, text: "choice", loop: loop}
 	if loop {
-		in.info.text, in.info.sure = "loop", false
+		in.info.text, in.info.sure, in.cost = "loop", false, 1
 	}
 	in.follow = new([256]uint8)
 	for i := range in.follow {

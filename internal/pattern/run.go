@@ -55,6 +55,7 @@ type inst struct {
 	// behind its beginning; litLen is 0 if there is none.
 	rare   uint64
 	rareAt int32
+	cost   uint8  // opSplit: 1 if it repeats, since no return is counted then
 	atEnd  uint8  // opSplit: follow for the end of input
 	skip   *class // opLazy: the bytes to pass over without a try
 	info   *info  // for compiling and explaining only
@@ -176,8 +177,14 @@ func (m *machine) run(in *inst, pos int) int {
 	for {
 		switch in.op {
 		case opSpan, opCount:
-			end := in.end(b, pos)
+			end := 0
+			if in.op == opSpan {
+				end = in.class.span(b, pos)
+			} else {
+				end = in.counted(b, pos)
+			}
 			if end < pos+int(in.min) || in.litLen != 0 && !in.hasLit(b, end) {
+				m.charge(0, int(in.min))
 				in, pos = m.pop(max(pos, end), start)
 				break
 			}
@@ -197,6 +204,7 @@ func (m *machine) run(in *inst, pos int) int {
 			pos += int(in.litLen)
 			in = in.next
 		case opSplit:
+			m.budget -= int(in.cost)
 			way := in.atEnd
 			if pos < len(b) {
 				way = in.follow[b[pos]]
@@ -238,11 +246,8 @@ func (m *machine) run(in *inst, pos int) int {
 	}
 }
 
-// end returns where a run from pos ends that never gives back, or -1.
-func (in *inst) end(b []byte, pos int) int {
-	if in.op == opSpan {
-		return in.class.span(b, pos)
-	}
+// counted returns where a run of limited length from pos ends, or -1.
+func (in *inst) counted(b []byte, pos int) int {
 	if in.class.wide == wideNone && in.max >= 0 {
 		return in.class.upTo(b, pos, int(in.max))
 	}
@@ -291,6 +296,7 @@ func (m *machine) step(in *inst, pos int) (*inst, int) {
 	case opLazy:
 		from := in.class.advance(b, pos, int(in.min))
 		if from < 0 {
+			m.charge(0, int(in.min))
 			return nil, 0
 		}
 		if in.open >= 0 {
@@ -385,6 +391,7 @@ func (m *machine) charge(lo, hi int) {
 func (m *machine) back(in *inst, pos int) (*inst, int) {
 	lo := in.class.advance(m.b, pos, int(in.min))
 	if lo < 0 {
+		m.charge(0, int(in.min))
 		return nil, 0
 	}
 	hi := lo

@@ -1,0 +1,214 @@
+package tail
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// stat is what the tailer asks about a file.
+type stat struct {
+	id      identity
+	size    int64
+	mtime   int64 // Unix nanoseconds
+	links   uint64
+	regular bool
+	dir     bool
+}
+
+func (s *stat) from(st *unix.Stat_t) {
+	s.id = identity{uint64(st.Dev), st.Ino}
+	s.size = st.Size
+	s.mtime = st.Mtim.Sec*1e9 + st.Mtim.Nsec
+	s.links = uint64(st.Nlink)
+	s.regular = st.Mode&unix.S_IFMT == unix.S_IFREG
+	s.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+}
+
+// statBuffer is reused, so that a stat allocates nothing.
+type statBuffer struct{ st unix.Stat_t }
+
+func (b *statBuffer) open(fd int, to *stat) error {
+	for {
+		err := unix.Fstat(fd, &b.st)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil {
+			to.from(&b.st)
+		}
+		return err
+	}
+}
+
+func (b *statBuffer) path(path string, to *stat) error {
+	for {
+		err := unix.Stat(path, &b.st)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil {
+			to.from(&b.st)
+		}
+		return err
+	}
+}
+
+// openFile opens a regular file without any effect on it: it never waits for a
+// writer of a FIFO, never becomes a controlling terminal, and leaves the access
+// time alone where the agent may.
+func openFile(path string) (int, error) {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	for noatime := unix.O_NOATIME; ; {
+		fd, err := unix.Open(path, flags|noatime, 0)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EPERM && noatime != 0:
+			noatime = 0
+		default:
+			return fd, err
+		}
+	}
+}
+
+func closeFile(fd int) { _ = unix.Close(fd) } // read only: nothing can be lost
+
+func readAt(fd int, p []byte, off int64) (int, error) {
+	total := 0
+	for total < len(p) {
+		n, err := unix.Pread(fd, p[total:], off+int64(total))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return total, err
+		}
+		if n == 0 {
+			break
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// nextData returns the first offset at or after off that is not in a hole.
+func nextData(fd int, off int64) int64 {
+	next, err := unix.Seek(fd, off, unix.SEEK_DATA)
+	if err != nil || next < off {
+		return off
+	}
+	return next
+}
+
+// pathOf returns where an open file is now, "" if it is nowhere.
+func pathOf(fd int) string {
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil || !strings.HasPrefix(path, "/") || strings.HasSuffix(path, " (deleted)") {
+		return ""
+	}
+	return path
+}
+
+// entryKind is the kind of a directory entry.
+type entryKind uint8
+
+const (
+	kindOther entryKind = iota
+	kindFile
+	kindDir
+	kindLink
+	kindUnknown
+)
+
+// dirReader lists directories with one buffer and no allocation for an entry.
+type dirReader struct{ buf []byte }
+
+// read calls each for every entry but . and ..; name is lent.
+func (r *dirReader) read(path string, each func(name []byte, ino uint64, kind entryKind)) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if r.buf == nil {
+		r.buf = make([]byte, 32<<10)
+	}
+	for {
+		n, err := unix.ReadDirent(fd, r.buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return err
+		}
+		eachDirent(r.buf[:n], each)
+	}
+}
+
+// direntNameOffset is where the name begins in a directory entry of the kernel:
+// after inode (8), offset (8), record length (2) and type (1).
+const direntNameOffset = int(unsafe.Offsetof(unix.Dirent{}.Name))
+
+func eachDirent(buf []byte, each func(name []byte, ino uint64, kind entryKind)) {
+	for len(buf) > direntNameOffset {
+		size := int(binary.NativeEndian.Uint16(buf[16:]))
+		if size <= direntNameOffset || size > len(buf) {
+			return
+		}
+		name := buf[direntNameOffset:size]
+		if i := bytes.IndexByte(name, 0); i >= 0 {
+			name = name[:i]
+		}
+		ino := binary.NativeEndian.Uint64(buf)
+		if ino != 0 && string(name) != "." && string(name) != ".." {
+			each(name, ino, kindOf(buf[18]))
+		}
+		buf = buf[size:]
+	}
+}
+
+func kindOf(t byte) entryKind {
+	switch t {
+	case unix.DT_REG:
+		return kindFile
+	case unix.DT_DIR:
+		return kindDir
+	case unix.DT_LNK:
+		return kindLink
+	case unix.DT_UNKNOWN:
+		return kindUnknown
+	}
+	return kindOther
+}
+
+// stale reports whether an error means that the open file can no longer be used,
+// as on a network file system that was mounted again.
+func stale(err error) bool { return errors.Is(err, unix.ESTALE) || errors.Is(err, unix.EBADF) }
+
+// openFilesDefault is 80 % of what the process may open: the rest is for sockets
+// and the cache.
+func openFilesDefault() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<20 {
+		return 1 << 19
+	}
+	return max(64, int(limit.Cur/10*8))
+}
+
+// duplicate returns a descriptor of f that lives on after f is closed.
+func duplicate(f *os.File) (int, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	var dupErr error
+	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
+	return fd, errors.Join(err, dupErr)
+}

@@ -1,0 +1,337 @@
+package tail
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/internal/record"
+)
+
+const (
+	// readBytes is the size of a reader's buffer at first. It grows when a file
+	// has more to read, up to a batch or the longest record.
+	readBytes = 256 << 10
+	// turnBytes is how much of one file is read before others have their turn.
+	turnBytes = 1 << 20
+)
+
+var (
+	errTruncated = errors.New("the file was truncated")
+	errChanged   = errors.New("the file was replaced")
+)
+
+// Lines are consecutive records of one generation. They are lent, with all they
+// point to: valid until the call they are given to returns.
+type Lines struct {
+	Origin *record.Origin
+	Lines  []Line
+	// Raw are the bytes of the range from the first record on.
+	Raw []byte
+	// Start and End are the range that is accounted for. It can be longer than
+	// the records, and have none.
+	Start, End int64
+	// ReadTime in Unix nanoseconds.
+	ReadTime int64
+}
+
+// Sink takes what was read. Lines may block; while it does, its reader waits and
+// the files keep their bytes. done is called exactly once if and only if the
+// result is nil, from any goroutine: with true when the bytes are safe, with
+// false when they must be read again. It does not block.
+type Sink interface {
+	Lines(ctx context.Context, l *Lines, done func(acknowledged bool)) error
+}
+
+// reader reads the generations that are queued, one at a time.
+type reader struct {
+	t     *Tailer
+	frame framer
+	buf   []byte
+	head  [checkpoint.HeadBytesMax]byte
+	out   Lines
+
+	mu    sync.Mutex
+	queue []*generation // those before next are done
+	next  int
+	wake  chan struct{} // holds 1: there may be something in the queue
+}
+
+func newReader(t *Tailer) *reader {
+	c := &t.config
+	return &reader{
+		t:     t,
+		frame: framer{recordMax: c.RecordBytesMax, batchMax: c.BatchBytesMax, gbk: c.GBK, multiline: c.Multiline},
+		wake:  make(chan struct{}, 1),
+	}
+}
+
+// schedule queues g unless it is queued, running or stuck.
+func (r *reader) schedule(g *generation) {
+	g.mu.Lock()
+	ok := g.state == idle
+	if ok {
+		g.state = queued
+	}
+	g.mu.Unlock()
+	if ok {
+		r.push(g)
+	}
+}
+
+func (r *reader) push(g *generation) {
+	r.mu.Lock()
+	if r.next > 64 && r.next > len(r.queue)/2 {
+		n := copy(r.queue, r.queue[r.next:])
+		clear(r.queue[n:])
+		r.queue, r.next = r.queue[:n], 0
+	}
+	r.queue = append(r.queue, g)
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *reader) pop() *generation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next == len(r.queue) {
+		r.queue, r.next = r.queue[:0], 0
+		return nil
+	}
+	g := r.queue[r.next]
+	r.queue[r.next] = nil
+	r.next++
+	return g
+}
+
+func (r *reader) run(ctx context.Context, to Sink) {
+	for {
+		if !r.step(ctx, to) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-r.wake:
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// step gives one queued generation its turn. It reports whether there was one.
+func (r *reader) step(ctx context.Context, to Sink) bool {
+	g := r.pop()
+	if g == nil {
+		return false
+	}
+	if r.waits(g) {
+		return true
+	}
+	g.setState(running)
+	more, err := r.turn(ctx, g, to)
+	if !more {
+		g.drained.Store(true)
+	}
+	g.readErr = nil
+	switch {
+	case errors.Is(err, errTruncated), errors.Is(err, errChanged):
+		g.setState(stuck)
+		r.t.report(g)
+	case err != nil && ctx.Err() == nil:
+		g.readErr = err
+		g.setState(stuck)
+		r.t.report(g)
+	case more:
+		g.setState(queued)
+		r.push(g)
+	default:
+		g.setState(idle)
+	}
+	return true
+}
+
+// waits puts g back if an older generation of the same file is not read yet.
+// Both belong to this reader.
+func (r *reader) waits(g *generation) bool {
+	older := g.older.Load()
+	if older == nil {
+		return false
+	}
+	if older.drained.Load() {
+		g.older.Store(nil)
+		return false
+	}
+	r.schedule(older)
+	r.push(g)
+	return true
+}
+
+// turn reads g to its end, or a quantum of it.
+func (r *reader) turn(ctx context.Context, g *generation, to Sink) (more bool, err error) {
+	if g.fd < 0 || g.finished {
+		return false, nil
+	}
+	if g.rewind.Swap(false) {
+		acked, marker, _ := g.source.Position()
+		g.read.Store(acked)
+		g.mu.Lock()
+		g.marker, g.frame, g.holes = marker, frameState{}, 0
+		g.mu.Unlock()
+	}
+	for done := int64(0); done < turnBytes; {
+		size := len(r.buf)
+		n, err := r.portion(ctx, g, to)
+		if err != nil {
+			return false, err
+		}
+		if g.rewind.Load() {
+			return false, nil // after the pause that the watch goroutine sees to
+		}
+		if n == 0 && (g.atEnd || size == len(r.buf)) || ctx.Err() != nil {
+			return false, nil
+		}
+		done += n
+	}
+	return true, nil
+}
+
+// portion reads one buffer full, delivers the complete records, and returns how
+// many bytes they account for. The bytes before the position are read along with
+// it: they prove that the position belongs to this content.
+func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, error) {
+	read := g.read.Load()
+	before := int(min(read, checkpoint.MarkerBytesMax))
+	pos := max(read, g.holes)
+	if r.buf == nil {
+		r.buf = make([]byte, readBytes)
+	}
+	n, err := readAt(g.fd, r.buf, pos-int64(before))
+	if err != nil {
+		return 0, err
+	}
+	if n < before || before > 0 && checkpoint.Sum(r.buf[:before]) != g.marker {
+		return 0, errTruncated
+	}
+	full := n == len(r.buf)
+	g.atEnd = !full
+	data := r.buf[before:n]
+	if err := r.extendHead(g, pos+int64(len(data))); err != nil {
+		return 0, err
+	}
+	if read == 0 {
+		if data = g.skipNUL(pos, data); len(data) == 0 {
+			return max(0, g.holes-pos), nil
+		}
+		pos = g.holes
+	}
+	if before > 0 && r.buf[before-1] != '\n' && !g.frame.split {
+		g.frame.mid = true // of an earlier run, or where reading was told to start
+	}
+	flush := !full && pos+int64(len(data)) == g.flushAt
+	next := g.frame
+	consumed := r.frame.frame(&next, data, pos, flush)
+	if full && (consumed == 0 || len(r.buf) < r.frame.batchMax) {
+		r.grow()
+	}
+	if consumed == 0 {
+		return 0, nil
+	}
+	end := pos + int64(consumed)
+	marker, err := r.markerAt(g, data, consumed, end)
+	if err != nil {
+		return 0, err
+	}
+	r.out = Lines{
+		Origin: g.origin, Lines: r.frame.lines, Raw: data[:consumed],
+		Start: read, End: end, ReadTime: r.t.config.Now().UnixNano(),
+	}
+	if err := r.deliver(ctx, g, to, marker); err != nil {
+		return 0, err
+	}
+	g.mu.Lock()
+	g.frame, g.marker = next, marker
+	g.read.Store(end)
+	g.mu.Unlock()
+	return int64(consumed), nil
+}
+
+// skipNUL passes over the NUL bytes at the start of a file. A writer that keeps
+// its own position leaves them when somebody else has truncated the file. It
+// returns the rest of data, which begin at pos.
+func (g *generation) skipNUL(pos int64, data []byte) []byte {
+	var last [1]byte
+	if len(data) == 0 && pos > 0 {
+		if got, err := readAt(g.fd, last[:], pos-1); err == nil && got == 0 {
+			g.holes = 0 // truncated again
+		}
+		return nil
+	}
+	n := 0
+	for n < len(data) && data[n] == 0 {
+		n++
+	}
+	g.holes = pos + int64(n)
+	if n == len(data) && n > 0 && !g.atEnd {
+		g.holes = nextData(g.fd, g.holes)
+	}
+	return data[n:]
+}
+
+// extendHead lets the signature of g cover more of its first bytes, size of which
+// are there, and checks those that it covers already.
+func (r *reader) extendHead(g *generation, size int64) error {
+	if g.head.n >= checkpoint.HeadBytesMax || size <= int64(g.head.n) {
+		return nil
+	}
+	if !sameHead(g.fd, g.head, r.head[:]) {
+		return errChanged
+	}
+	head, err := headOf(g.fd, size, r.head[:])
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.head = head
+	g.mu.Unlock()
+	g.source.Edit(func(e *checkpoint.Entry) { e.HeadLen, e.Head = head.n, head.sum })
+	return nil
+}
+
+// grow makes the buffer fit for a whole batch, and for the longest record.
+func (r *reader) grow() {
+	limit := max(r.frame.batchMax, r.frame.needBytes()) + checkpoint.MarkerBytesMax + 1
+	if len(r.buf) < limit {
+		r.buf = make([]byte, min(limit, 2*len(r.buf)))
+	}
+}
+
+// markerAt returns the marker of end, which is consumed bytes into data.
+func (r *reader) markerAt(g *generation, data []byte, consumed int, end int64) (checkpoint.Digest, error) {
+	n := int(min(end, checkpoint.MarkerBytesMax))
+	if n <= consumed {
+		return checkpoint.Sum(data[consumed-n : consumed]), nil
+	}
+	if before := int(min(g.read.Load(), checkpoint.MarkerBytesMax)); n <= before+consumed {
+		return checkpoint.Sum(r.buf[before+consumed-n : before+consumed]), nil
+	}
+	return markerOf(g.fd, end, r.head[:])
+}
+
+func (r *reader) deliver(ctx context.Context, g *generation, to Sink, marker checkpoint.Digest) error {
+	closeSpan := g.source.Begin(r.out.Start, r.out.End, marker)
+	err := to.Lines(ctx, &r.out, func(acknowledged bool) {
+		if !acknowledged {
+			g.rewind.Store(true)
+		}
+		closeSpan(acknowledged)
+	})
+	if err != nil {
+		closeSpan(false)
+	}
+	return err
+}

@@ -1,0 +1,282 @@
+package tail
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/wasmtail/wasmtail/agent/checkpoint"
+)
+
+// Counters count what a tailer has met since it was started.
+type Counters struct {
+	// Resumed generations were continued from the checkpoint.
+	Resumed int64
+	// Truncated files were, and Recovered of their generations went on in a copy.
+	Truncated, Recovered int64
+	// Unpacked rotated files were read from their compressed copy.
+	Unpacked int64
+	// LostGenerations have lost LostBytes: see the alarms for the ranges.
+	LostGenerations, LostBytes int64
+}
+
+// sweep sees to files that are rotated, deleted or gone.
+func (t *Tailer) sweep(now int64) {
+	for i := len(t.active) - 1; i >= 0; i-- {
+		t.sweepOne(t.active[i], now)
+	}
+	for i := len(t.quiet) - 1; i >= 0; i-- {
+		t.sweepOne(t.quiet[i], now)
+	}
+	for _, g := range t.closed {
+		t.sweepClosed(g, now)
+	}
+	t.closed = slices.DeleteFunc(t.closed, func(g *generation) bool { return g.listIndex == -2 })
+	if now-t.orphanAt > orphanFor {
+		t.sweepOrphans(now)
+	}
+}
+
+func (t *Tailer) sweepOne(g *generation, now int64) {
+	if g.rotatedAt == 0 && g.goneSince == 0 && !g.spooled || !g.isIdle() || g.source == nil {
+		return
+	}
+	done := g.unread() == 0 && g.safe()
+	still := now - max(g.grown, g.rotatedAt, g.goneSince)
+	switch {
+	case g.spooled && done && !g.finished:
+		g.finished = true
+		g.edit(func(e *checkpoint.Entry) { e.Finished = true })
+		t.closeFD(g)
+	case g.fd < 0 && g.goneSince > 0 && done:
+		t.forgetID(g)
+		t.unlist(g)
+		t.close(g, now)
+	case g.fd < 0:
+	case g.links == 0 && g.goneSince == 0:
+		g.goneSince = now
+	case g.links == 0 && done && still >= deletedClose:
+		t.forgetID(g)
+		t.unlist(g)
+		t.closeFD(g)
+		t.close(g, now)
+	case g.links == 0 && !done && now-g.goneSince >= int64(t.config.DeletedReleaseAfter):
+		t.loss(g, g.acked(), g.size, "deleted, and not read within deleted_release_after")
+		t.forgetID(g)
+		t.unlist(g)
+		t.closeFD(g)
+		t.close(g, now)
+	case g.links > 0 && done && still >= int64(t.config.RotatedCloseAfter):
+		t.closeFD(g) // its name and inode are known: it is opened again if it grows
+	}
+}
+
+// close remembers g, whose content is gone, until nothing of it is under way.
+func (t *Tailer) close(g *generation, now int64) {
+	t.unlist(g)
+	g.setState(idle)
+	g.drained.Store(true)
+	if g.goneSince == 0 {
+		g.goneSince = now
+	}
+	t.closed = append(t.closed, g)
+}
+
+func (t *Tailer) sweepClosed(g *generation, now int64) {
+	if g.source == nil {
+		return
+	}
+	acked, _, open := g.source.Position()
+	if open > 0 || now-g.goneSince < ghostFor {
+		return
+	}
+	if g.rewind.Load() && acked < g.read.Load() {
+		t.loss(g, acked, g.read.Load(), "gone before it was acknowledged")
+	}
+	g.source.Forget()
+	t.leaveFamily(g)
+	g.listIndex = -2
+}
+
+// sweepOrphans gives up generations of the checkpoint that are nowhere, though
+// the directory where they were can be read.
+func (t *Tailer) sweepOrphans(now int64) {
+	t.orphanAt = now
+	for _, list := range t.orphans {
+		for _, src := range slices.Clone(list) {
+			e := src.Entry()
+			if d := t.dirs[filepath.Dir(e.Path)]; d == nil || !d.present || len(t.waiting) > 0 {
+				if t.stillThere(&e) {
+					continue
+				}
+				if d == nil && t.dirThere(&e) && !t.included(e.Path) {
+					t.forgetOrphan(src, &e)
+				}
+				continue
+			}
+			t.forgetOrphan(src, &e)
+		}
+	}
+}
+
+func (t *Tailer) forgetOrphan(src *checkpoint.Source, e *checkpoint.Entry) {
+	if !e.Finished && e.Acked < e.Size {
+		t.counters.LostGenerations++
+		t.counters.LostBytes += e.Size - e.Acked
+		t.alarm("a file is gone that was not read to its end", e.Path,
+			fmt.Errorf("generation %s: bytes from %d are lost", e.Generation, e.Acked))
+	}
+	t.dropOrphan(identity{e.Dev, e.Ino}, src)
+	src.Forget()
+}
+
+func (t *Tailer) stillThere(e *checkpoint.Entry) bool {
+	var st stat
+	return t.statBuf.path(e.Path, &st) == nil && st.id == identity{e.Dev, e.Ino}
+}
+
+func (t *Tailer) dirThere(e *checkpoint.Entry) bool {
+	var st stat
+	return t.statBuf.path(filepath.Dir(e.Path), &st) == nil && st.dir
+}
+
+// loss reports bytes that are gone.
+func (t *Tailer) loss(g *generation, from, to int64, why string) {
+	t.counters.LostGenerations++
+	t.counters.LostBytes += to - from
+	t.alarm("bytes of a file are lost", g.path,
+		fmt.Errorf("generation %s: bytes %d to %d: %s", g.origin.Generation, from, to, why))
+}
+
+func (g *generation) acked() int64 {
+	if g.source == nil {
+		return g.read.Load()
+	}
+	acked, _, _ := g.source.Position()
+	return acked
+}
+
+// safe0 is safe for a generation that may be unborn.
+func (g *generation) safe0() bool { return g.source != nil && g.safe() }
+
+// end forgets a closed generation whose file has another content now.
+func (t *Tailer) end(g *generation) {
+	t.forgetID(g)
+	if g.dir != nil {
+		if e := g.dir.entryOf(g); e != nil {
+			e.gen = nil
+		}
+		g.dir = nil
+	}
+	if !g.safe0() {
+		t.loss(g, g.acked(), g.size, "replaced while it was closed")
+	}
+	t.closeFD(g)
+	t.close(g, t.now())
+}
+
+func (t *Tailer) forgetID(g *generation) {
+	if t.byID[g.id] == g {
+		delete(t.byID, g.id)
+	}
+}
+
+func (t *Tailer) leaveFamily(g *generation) {
+	family := slices.DeleteFunc(t.families[g.family], func(o *generation) bool { return o == g })
+	if len(family) == 0 {
+		delete(t.families, g.family)
+		return
+	}
+	t.families[g.family] = family
+}
+
+// closeFD closes the file of g, which the watch goroutine owns.
+func (t *Tailer) closeFD(g *generation) {
+	if g.fd >= 0 {
+		closeFile(g.fd)
+		g.fd = -1
+		t.open--
+	}
+}
+
+// reopen opens a closed file that has grown, if it is still the same.
+func (t *Tailer) reopen(g *generation) {
+	if t.open >= t.config.OpenFilesMax && !t.makeRoom() {
+		return
+	}
+	fd, err := openFile(g.path)
+	if err != nil {
+		t.fail(g.path, "cannot open the file", err)
+		return
+	}
+	t.open++
+	g.fd, g.atEnd = fd, false
+	var st stat
+	if err := t.statBuf.open(fd, &st); err != nil || st.id != g.id {
+		t.closeFD(g)
+	}
+	if g.finished {
+		g.finished = false
+		g.edit(func(e *checkpoint.Entry) { e.Finished = false })
+	}
+}
+
+// makeRoom closes a quiet file that is read and safe. It is opened again when it
+// grows.
+func (t *Tailer) makeRoom() bool {
+	for _, g := range t.quiet {
+		if g.fd >= 0 && !g.spooled && g.links > 0 && g.dir != nil && g.isIdle() && g.unread() == 0 && g.safe0() {
+			t.closeFD(g)
+			return true
+		}
+	}
+	return false
+}
+
+// failure is a file or directory that cannot be read.
+type failure struct {
+	reason  string
+	err     error
+	entry   *dirEntry
+	dir     *directory
+	retryAt int64
+	since   int64
+}
+
+func (t *Tailer) fail(path, reason string, err error) {
+	now := t.now()
+	f := t.failures[path]
+	if f == nil {
+		f = &failure{since: now}
+		t.failures[path] = f
+		t.alarm(reason, path, errors.Join(err, hintFor(path, err)))
+	}
+	f.reason, f.err, f.retryAt = reason, err, now+retryInterval
+}
+
+// retryFailures tries again what could not be opened.
+func (t *Tailer) retryFailures(now int64) {
+	for path, f := range t.failures {
+		if now < f.retryAt {
+			continue
+		}
+		f.retryAt = now + retryInterval
+		if f.entry == nil || f.dir == nil {
+			if d := t.dirs[path]; d != nil {
+				d.dirty = true
+			} else if now-f.since > int64(time.Minute) {
+				delete(t.failures, path)
+			}
+			continue
+		}
+		if f.dir.entries[f.entry.name] != f.entry {
+			delete(t.failures, path)
+			continue
+		}
+		if f.entry.gen == nil {
+			t.entry(f.dir, f.entry)
+		}
+	}
+}

@@ -1,0 +1,216 @@
+// Package tail follows growing files and gives their records to a Sink.
+//
+// It promises: every complete record of every generation of a file that was
+// there long enough to be seen is delivered at least once, in order within the
+// generation, and without crashes exactly once, through renaming, truncation,
+// copying, deletion and restarts. It does not promise order between
+// generations, but reads an older one of the same file first; and it cannot see
+// a generation that came and went between two looks at its directory.
+//
+// One goroutine, the watch, finds files and changes. Directories are compared by
+// name and inode when the kernel hints that they changed, and periodically
+// without a hint; open files are asked for their size. Hints may be lost: they
+// only make things faster. Reader goroutines, one by default, read what the
+// watch has queued; all generations of one path belong to one reader. There is
+// no goroutine, and no buffer, for a file: an incomplete record stays in the
+// file until it is complete.
+//
+// A generation is identified by device, inode, the digest of its first bytes and
+// the digest of the bytes before the position (the marker). The marker is read
+// together with the new bytes, so that truncation is noticed even when the file
+// has grown beyond the position since. Its random name is durable before the
+// first record is delivered.
+//
+// Memory: what a Sink is given is lent for the call. A quiet file costs less
+// than a kilobyte and an open file descriptor.
+package tail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/wasmtail/wasmtail/agent/checkpoint"
+)
+
+// Tailer follows the files of one input. Make it with New.
+type Tailer struct {
+	config   Config
+	include  []glob
+	exclude  []glob
+	store    *checkpoint.Store
+	readers  []*reader
+	log      logrus.FieldLogger
+	wake     chan struct{}          // holds 1: something has happened
+	requests chan chan []FileStatus // unbuffered
+
+	reportMu sync.Mutex
+	reports  []*generation
+
+	// Of the watch goroutine.
+	hints     *hints
+	dirReader dirReader
+	statBuf   statBuffer
+	head      [checkpoint.HeadBytesMax]byte
+	dirs      map[string]*directory
+	byID      map[identity]*generation
+	families  map[string][]*generation
+	orphans   map[identity][]*checkpoint.Source
+	orphanAt  int64
+	ignored   map[identity]version
+	newcomers []*newcomer
+	waiting   []*newcomer
+	detached  []*generation
+	closed    []*generation
+	pending   []*generation
+	notes     []string
+	active    []*generation
+	quiet     []*generation
+	cursor    int
+	failures  map[string]*failure
+	alarms    map[string]int64
+	open      int
+	started   int64
+	firstScan bool
+	nextDirs  int64
+	nextSweep int64
+	counters  Counters
+	published atomic.Pointer[Counters]
+	running   atomic.Bool
+	done      chan struct{} // closed when the watch has ended
+	final     []FileStatus
+}
+
+// version is how a file looked that was found not to be ours.
+type version struct{ size, mtime int64 }
+
+// New returns a tailer for config. It touches nothing yet.
+func New(config Config, store *checkpoint.Store, log logrus.FieldLogger) (*Tailer, error) {
+	config.setDefaults()
+	include, err := parseGlobs(config.Include)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use include: %w", err)
+	}
+	exclude, err := parseGlobs(config.Exclude)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use exclude: %w", err)
+	}
+	if len(include) == 0 {
+		return nil, errors.New("cannot tail: include names no files")
+	}
+	t := &Tailer{
+		config: config, include: include, exclude: exclude, store: store, log: log,
+		wake: make(chan struct{}, 1), requests: make(chan chan []FileStatus),
+		dirs: map[string]*directory{}, byID: map[identity]*generation{}, families: map[string][]*generation{},
+		orphans: map[identity][]*checkpoint.Source{}, ignored: map[identity]version{},
+		failures: map[string]*failure{}, alarms: map[string]int64{},
+		done: make(chan struct{}),
+	}
+	for range config.Readers {
+		t.readers = append(t.readers, newReader(t))
+	}
+	return t, nil
+}
+
+// Run follows the files until ctx ends and gives their records to to. It returns
+// when all its goroutines have ended and all files are closed. It is called once.
+func (t *Tailer) Run(ctx context.Context, to Sink) error {
+	t.start()
+	t.running.Store(true)
+	var group sync.WaitGroup
+	group.Go(func() { t.hints.run(ctx) })
+	for _, r := range t.readers {
+		group.Go(func() { r.run(ctx, to) })
+	}
+	t.watch(ctx)
+	group.Wait()
+	t.stop()
+	return context.Cause(ctx)
+}
+
+// start loads what is known about the files.
+func (t *Tailer) start() {
+	now := t.config.Now().UnixNano()
+	t.started, t.firstScan, t.orphanAt = now, true, now
+	t.hints = newHints(t.wake)
+	for _, src := range t.store.Sources(t.config.Pipeline) {
+		e := src.Entry()
+		id := identity{e.Dev, e.Ino}
+		t.orphans[id] = append(t.orphans[id], src)
+	}
+}
+
+func (t *Tailer) stop() {
+	t.final = t.status()
+	close(t.done)
+	t.hints.close()
+	for _, g := range t.byID {
+		t.closeFD(g)
+	}
+	for _, g := range t.closed {
+		t.closeFD(g)
+	}
+	for _, n := range t.waiting {
+		t.drop(n)
+	}
+}
+
+// watch looks for changes until ctx ends.
+func (t *Tailer) watch(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case reply := <-t.requests:
+			reply <- t.status()
+			continue
+		case <-t.wake:
+		case <-timer.C:
+		}
+		t.tick()
+		timer.Reset(t.config.Linger)
+	}
+}
+
+// report tells the watch that g is stuck, or that something else needs it.
+func (t *Tailer) report(g *generation) {
+	t.reportMu.Lock()
+	t.reports = append(t.reports, g)
+	t.reportMu.Unlock()
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (t *Tailer) takeReports() []*generation {
+	t.reportMu.Lock()
+	defer t.reportMu.Unlock()
+	reports := t.reports
+	t.reports = nil
+	return reports
+}
+
+// alarmInterval is how often one kind of alarm is logged.
+const alarmInterval = int64(time.Minute)
+
+// alarm logs what the user should know, each kind at a limited rate.
+func (t *Tailer) alarm(kind, path string, err error) {
+	now := t.config.Now().UnixNano()
+	key := kind + "\x00" + path
+	if last, ok := t.alarms[key]; ok && now-last < alarmInterval {
+		return
+	}
+	if len(t.alarms) > 1000 {
+		clear(t.alarms)
+	}
+	t.alarms[key] = now
+	t.log.WithFields(logrus.Fields{"pipeline": t.config.Pipeline, "path": path}).WithError(err).Warn(kind)
+}

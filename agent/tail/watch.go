@@ -1,0 +1,396 @@
+package tail
+
+import (
+	"time"
+
+	"github.com/wasmtail/wasmtail/agent/checkpoint"
+)
+
+const (
+	// activeFor is how long a file stays among the active after it last grew.
+	activeFor = int64(5 * time.Second)
+	// quietInterval is how often each quiet file is looked at when there are many;
+	// fewFiles are looked at in every tick.
+	quietInterval = int64(time.Second)
+	fewFiles      = 500
+	// rewindPause is how long to wait before bytes that were not acknowledged are
+	// read again.
+	rewindPause = int64(time.Second)
+	// deletedClose is how long a deleted file is held open after it is read and
+	// safe: its writer could still have it open.
+	deletedClose = int64(5 * time.Second)
+	// ghostFor is how long a generation that is gone is remembered, so that its
+	// compressed copy is known when it appears.
+	ghostFor = int64(time.Minute)
+	// orphanFor is how long a generation of the checkpoint is looked for.
+	orphanFor = int64(30 * time.Second)
+	// sweepInterval is how often what is closed or gone is seen to.
+	sweepInterval = int64(time.Second)
+)
+
+// tick looks for changes once.
+func (t *Tailer) tick() {
+	now := t.now()
+	for _, g := range t.takeReports() {
+		t.handleReport(g, now)
+	}
+	t.lookAround(now)
+	t.settleAll(now)
+	t.checkActive(now)
+	t.checkQuiet(now)
+	if now >= t.nextSweep {
+		t.nextSweep = now + sweepInterval
+		t.sweep(now)
+		t.retryFailures(now)
+	}
+	t.commit()
+	t.firstScan = false
+	if p := t.published.Load(); p == nil || *p != t.counters {
+		c := t.counters
+		t.published.Store(&c)
+	}
+}
+
+// commit makes new generations durable with one write, and lets them be read.
+func (t *Tailer) commit() {
+	if t.firstScan {
+		for i := range t.include {
+			if p := t.include[i].pattern; !t.store.Noted(t.config.Pipeline, p) {
+				t.notes = append(t.notes, p)
+			}
+		}
+	}
+	if len(t.pending) == 0 && len(t.notes) == 0 {
+		return
+	}
+	entries := make([]checkpoint.Entry, len(t.pending))
+	for i, g := range t.pending {
+		entries[i] = checkpoint.Entry{
+			Pipeline: t.config.Pipeline, Generation: g.origin.Generation, Path: g.path,
+			Dev: g.id.dev, Ino: g.id.ino, HeadLen: g.head.n, Head: g.head.sum,
+			Acked: g.read.Load(), Marker: g.marker, Size: g.size, Created: g.seen, Finished: g.finished,
+		}
+	}
+	sources, err := t.store.Add(entries, t.config.Pipeline, t.notes...)
+	if err != nil {
+		t.alarm("new files wait until the checkpoint can be saved", "", err)
+		return
+	}
+	for i, g := range t.pending {
+		g.source = sources[i]
+		g.setState(idle)
+		t.plan(g, t.now())
+	}
+	t.pending, t.notes = t.pending[:0], t.notes[:0]
+}
+
+// handleReport sees to a generation that its reader could not go on with.
+func (t *Tailer) handleReport(g *generation, now int64) {
+	switch err := g.readErr; {
+	case err == nil:
+		t.truncated(g, now)
+	case stale(err):
+		t.lose(g, err)
+	default:
+		t.fail(g.path, "cannot read the file", err)
+		g.retryAt = now + retryInterval
+		g.setState(idle)
+		t.activate(g)
+	}
+}
+
+// lose gives up an open file that can no longer be used, and looks for it again
+// under its name.
+func (t *Tailer) lose(g *generation, err error) {
+	t.alarm("an open file became unusable; it is opened again", g.path, err)
+	t.forgetID(g)
+	t.closeFD(g)
+	t.unlist(g)
+	t.leaveFamily(g)
+	if d := g.dir; d != nil {
+		if e := d.entryOf(g); e != nil {
+			e.gen, e.ino = nil, 0
+		}
+		g.dir = nil
+		d.dirty = true
+	}
+	t.orphans[g.id] = append(t.orphans[g.id], g.source)
+	t.orphanAt = t.now()
+}
+
+// checkActive looks at the files that have grown lately.
+func (t *Tailer) checkActive(now int64) {
+	for i := len(t.active) - 1; i >= 0; i-- {
+		g := t.active[i]
+		if !g.isIdle() {
+			continue
+		}
+		t.check(g, now)
+		if g.active && now-g.grown > activeFor && g.unread() == 0 && g.safe0() {
+			t.calm(g)
+		}
+	}
+}
+
+// checkQuiet looks at some of the quiet files, at all of them every
+// quietInterval.
+func (t *Tailer) checkQuiet(now int64) {
+	n := len(t.quiet)
+	if n > fewFiles {
+		n = min(n, n*int(t.config.Linger)/int(quietInterval)+1)
+	}
+	for range n {
+		if len(t.quiet) == 0 {
+			return
+		}
+		if t.cursor >= len(t.quiet) {
+			t.cursor = 0
+		}
+		g := t.quiet[t.cursor]
+		t.cursor++
+		t.check(g, now)
+	}
+}
+
+// check asks for the size of one file and plans what is to be done.
+func (t *Tailer) check(g *generation, now int64) {
+	if g.spooled || g.finished && g.fd < 0 {
+		t.plan(g, now)
+		return
+	}
+	var st stat
+	var err error
+	if g.fd >= 0 {
+		err = t.statBuf.open(g.fd, &st)
+	} else {
+		err = t.statBuf.path(g.path, &st)
+	}
+	if err != nil || st.id != g.id {
+		if g.fd >= 0 && err != nil && stale(err) && g.isIdle() {
+			t.lose(g, err)
+		} else if g.fd < 0 && g.goneSince == 0 && g.dir == nil {
+			g.goneSince = now
+		}
+		return
+	}
+	g.links = st.links
+	if st.size != g.size || st.mtime != g.mtime {
+		if st.size != g.size {
+			g.grown = now
+		}
+		g.changed = now
+		g.size, g.mtime = st.size, st.mtime
+		if g.fd < 0 {
+			t.reopen(g)
+		}
+		t.activate(g)
+		t.planChanged(g, now)
+		return
+	}
+	t.plan(g, now)
+}
+
+// planChanged queues a file that has changed in any way: even one of the same
+// size may have another content.
+func (t *Tailer) planChanged(g *generation, now int64) {
+	if g.unread() > 0 && g.unreadSince == 0 {
+		g.unreadSince = now
+	}
+	if g.isIdle() && g.source != nil && g.fd >= 0 && now >= g.retryAt && !g.rewind.Load() {
+		g.atEnd = false
+		t.queue(g)
+	}
+}
+
+// plan queues g if there is something to do.
+func (t *Tailer) plan(g *generation, now int64) {
+	if g.unread() == 0 {
+		g.unreadSince = 0
+	} else if g.unreadSince == 0 {
+		g.unreadSince = now
+	}
+	if g.source == nil || g.fd < 0 || g.finished || !g.isIdle() || now < g.retryAt {
+		return
+	}
+	if g.rewind.Load() {
+		if g.rewindAt == 0 {
+			g.rewindAt = now + rewindPause
+		}
+		if now >= g.rewindAt {
+			g.rewindAt, g.atEnd = 0, false
+			t.queue(g)
+		}
+		return
+	}
+	if g.unread() == 0 {
+		return
+	}
+	timeout := t.config.PartialTimeout
+	if t.config.Multiline != nil {
+		timeout = t.config.Multiline.Timeout
+	}
+	switch {
+	case !g.atEnd:
+		t.queue(g)
+	case now-g.grown >= int64(timeout) && g.flushAt != g.size:
+		g.flushAt = g.size
+		t.queue(g)
+	}
+}
+
+func (t *Tailer) queue(g *generation) {
+	g.mu.Lock()
+	wasIdle := g.state == idle
+	g.mu.Unlock()
+	if wasIdle {
+		delete(t.failures, g.path)
+		g.reader.schedule(g)
+	}
+}
+
+// activate moves g to the active files.
+func (t *Tailer) activate(g *generation) {
+	if g.active {
+		return
+	}
+	t.unlist(g)
+	g.active, g.listIndex = true, len(t.active)
+	t.active = append(t.active, g)
+}
+
+// calm moves g to the quiet files.
+func (t *Tailer) calm(g *generation) {
+	t.unlist(g)
+	g.active, g.listIndex = false, len(t.quiet)
+	t.quiet = append(t.quiet, g)
+}
+
+// unlist takes g from its list.
+func (t *Tailer) unlist(g *generation) {
+	list := &t.quiet
+	if g.active {
+		list = &t.active
+	}
+	i, last := g.listIndex, len(*list)-1
+	if i < 0 || i > last || (*list)[i] != g {
+		return
+	}
+	(*list)[i] = (*list)[last]
+	(*list)[i].listIndex = i
+	(*list)[last] = nil
+	*list = (*list)[:last]
+	g.listIndex, g.active = -1, false
+}
+
+// truncated finds out what became of a generation whose bytes before the
+// position are no longer there. The open file goes to a new generation; if its
+// old content was copied away, the generation goes on in the copy.
+func (t *Tailer) truncated(g *generation, now int64) {
+	var st stat
+	read, marker, _ := g.progress()
+	if g.fd < 0 || g.spooled {
+		t.fail(g.path, "cannot read the unpacked file", errTruncated)
+		g.retryAt = now + retryInterval
+		g.setState(idle)
+		return
+	}
+	if err := t.statBuf.open(g.fd, &st); err != nil {
+		g.setState(idle)
+		return
+	}
+	if g.dir != nil {
+		t.scan(g.dir, now)
+	}
+	c := t.findCopy(g, read, marker)
+	n := &newcomer{
+		fd: g.fd, st: st, path: g.path, family: g.family, included: g.included,
+		dir: g.dir, grown: now, sibling: g.path != g.family,
+	}
+	if g.dir != nil {
+		if e := g.dir.entryOf(g); e != nil {
+			e.gen, n.entry = nil, e
+		}
+	}
+	known := g.size
+	g.fd, g.dir = -1, nil
+	t.forgetID(g)
+	t.counters.Truncated++
+	b := t.begin(n, 0, false)
+	if c != nil && c.st.size >= read {
+		t.moveTo(g, c, now)
+		if g.unread() > 0 {
+			b.older.Store(g)
+		}
+		return
+	}
+	if c != nil {
+		t.begin(c, c.st.size, true) // a copy of less than what is read
+	} else if known > read {
+		t.loss(g, read, known, "truncated before it was read")
+	}
+	t.close(g, now)
+}
+
+// moveTo lets g go on in its copy.
+func (t *Tailer) moveTo(g *generation, c *newcomer, now int64) {
+	g.takeOver(c)
+	g.rotatedAt, g.grown, g.atEnd, g.goneSince = now, now, false, 0
+	g.drained.Store(false)
+	g.older.Store(nil)
+	t.byID[g.id] = g
+	if c.entry.gen == nil && c.entry.epoch == c.dir.epoch {
+		g.dir, c.entry.gen = c.dir, g
+	}
+	g.setState(idle)
+	t.activate(g)
+	t.plan(g, now)
+	t.counters.Recovered++
+}
+
+// findCopy takes the best copy of g's content from the newcomers: one that has
+// all that was read, or else one that at least begins like it.
+func (t *Tailer) findCopy(g *generation, read int64, marker checkpoint.Digest) *newcomer {
+	_, _, head := g.progress()
+	if head.n == 0 {
+		return nil
+	}
+	var best *newcomer
+	for _, list := range [][]*newcomer{t.newcomers, t.waiting} {
+		for _, c := range list {
+			if c.fd < 0 || c.packed || !c.sibling || c.family != g.family || t.byID[c.st.id] != nil {
+				continue
+			}
+			if err := t.statBuf.open(c.fd, &c.st); err != nil || !sameHead(c.fd, head, t.head[:]) {
+				continue
+			}
+			if c.st.size >= read && sameMarker(c.fd, read, marker, t.head[:]) {
+				best = c
+			} else if c.st.size < read && best == nil {
+				best = c
+			}
+		}
+	}
+	if best != nil {
+		t.newcomers = without(t.newcomers, best)
+		t.waiting = without(t.waiting, best)
+	}
+	return best
+}
+
+func without(list []*newcomer, n *newcomer) []*newcomer {
+	for i := range list {
+		if list[i] == n {
+			return append(list[:i:i], list[i+1:]...)
+		}
+	}
+	return list
+}
+
+func (d *directory) entryOf(g *generation) *dirEntry {
+	for _, e := range d.entries {
+		if e.gen == g {
+			return e
+		}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+// Package filelog reads records from files that grow.
+//
+// It promises what package tail promises, and that a position is saved only when
+// the pipeline has acknowledged all bytes before it. It starts the goroutines of
+// a tail.Tailer and waits for them.
+//
+// The records of a batch are copied into the batch's arena, decoded if need be;
+// the batch is given away with its delivery.
+package filelog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/transform"
+
+	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/agent/tail"
+	"github.com/wasmtail/wasmtail/internal/record"
+)
+
+// Env is what the agent lends the input.
+type Env struct {
+	// Checkpoints is shared by all inputs. Its Run and Close are the owner's.
+	Checkpoints *checkpoint.Store
+	// Pipeline is the key of the input's checkpoints.
+	Pipeline string
+	// Readers is the number of goroutines that read files, 0 for one.
+	Readers int
+	// OpenFilesMax bounds the open files, 0 for most of what the process may have.
+	OpenFilesMax int
+	// BatchBytes bounds the bytes of a batch, 0 for 512 KiB.
+	BatchBytes int
+	// SpoolDir takes unlinked temporary files, "" for the system's directory.
+	SpoolDir string
+	Log      logrus.FieldLogger
+}
+
+// Input is the files input of one pipeline.
+type Input struct {
+	tailer *tail.Tailer
+	gbk    bool
+}
+
+// New returns an input. It touches no file before Run.
+func New(c Config, env Env) (*Input, error) {
+	start, err := tail.ParseStart(c.StartAt, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	multiline, err := c.Multiline.build()
+	if err != nil {
+		return nil, err
+	}
+	log := env.Log
+	if log == nil {
+		log = logrus.StandardLogger()
+	}
+	tailer, err := tail.New(tail.Config{
+		Pipeline: env.Pipeline, Include: c.Include, Exclude: c.Exclude,
+		DirDepthMax: c.MaxDepth, FilesMax: c.MaxFiles, OpenFilesMax: env.OpenFilesMax, Readers: env.Readers,
+		Start: start, Multiline: multiline, GBK: c.Encoding == "gbk",
+		RecordBytesMax: int(c.MaxRecordSize), BatchBytesMax: env.BatchBytes,
+		Linger: c.Linger, PartialTimeout: c.PartialTimeout,
+		RotatedCloseAfter: c.RotatedCloseAfter, DeletedReleaseAfter: c.DeletedReleaseAfter,
+		SpoolDir: env.SpoolDir,
+	}, env.Checkpoints, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Input{tailer: tailer, gbk: c.Encoding == "gbk"}, nil
+}
+
+// Run reads until ctx ends. It is called once.
+func (in *Input) Run(ctx context.Context, emit pipeline.Emit) error {
+	return in.tailer.Run(ctx, &sink{emit: emit, gbk: in.gbk})
+}
+
+// Status returns the state of every file. Once Run was called it is safe for
+// concurrent use.
+func (in *Input) Status() []tail.FileStatus { return in.tailer.Status() }
+
+// Counters returns what was met since the start.
+func (in *Input) Counters() tail.Counters { return in.tailer.Counters() }
+
+// sink makes batches of what was read. It has no state: readers share it.
+type sink struct {
+	emit pipeline.Emit
+	gbk  bool
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// Lines implements tail.Sink.
+func (s *sink) Lines(ctx context.Context, l *tail.Lines, done func(acknowledged bool)) error {
+	b := record.Get(l.Origin)
+	b.Start, b.End, b.ReadTime = l.Start, l.End, l.ReadTime
+	var size int64
+	if s.gbk {
+		size = addDecoded(b, l)
+	} else {
+		size = addLines(b, l)
+	}
+	records := len(b.Records)
+	l.Origin.Ledger.Framed.Add(records, size)
+	err := s.emit(ctx, pipeline.Delivery{Batch: b, Done: func(err error) {
+		done(err == nil || errors.Is(err, pipeline.ErrRejected))
+	}})
+	if err != nil {
+		b.Release()
+		l.Origin.Ledger.Framed.Add(-records, -size) // it will be read again
+		return fmt.Errorf("cannot emit a batch: %w", err)
+	}
+	return nil
+}
+
+// addLines copies the lines to b. Whether a record needs a mark is asked of the
+// whole at first: mostly none does.
+func addLines(b *record.Batch, l *tail.Lines) (size int64) {
+	odd := record.Mark(0)
+	if !utf8.Valid(l.Raw) {
+		odd |= record.InvalidUTF8
+	}
+	if bytes.IndexByte(l.Raw, 0) >= 0 {
+		odd |= record.NUL
+	}
+	for i := range l.Lines {
+		line := &l.Lines[i]
+		text := line.Bytes
+		if line.Offset == 0 {
+			text = bytes.TrimPrefix(text, byteOrderMark)
+		}
+		marks := line.Marks
+		if odd != 0 {
+			marks |= oddMarks(text)
+		}
+		r := b.Add(text)
+		r.Offset, r.Size, r.Marks = line.Offset, line.Size, marks
+		size += line.Size
+	}
+	return size
+}
+
+func oddMarks(text []byte) (marks record.Mark) {
+	if !utf8.Valid(text) {
+		marks |= record.InvalidUTF8
+	}
+	if bytes.IndexByte(text, 0) >= 0 {
+		marks |= record.NUL
+	}
+	return marks
+}
+
+// addDecoded turns the lines from GB18030 into UTF-8 in b. A line that is not
+// valid GB18030 stays as it is and is marked.
+func addDecoded(b *record.Batch, l *tail.Lines) (size int64) {
+	decoder := simplifiedchinese.GB18030.NewDecoder()
+	for i := range l.Lines {
+		line := &l.Lines[i]
+		text, marks := decode(b, decoder, line.Bytes)
+		if bytes.IndexByte(text, 0) >= 0 {
+			marks |= record.NUL
+		}
+		r := b.Add(text)
+		r.Offset, r.Size, r.Marks = line.Offset, line.Size, line.Marks|marks
+		size += line.Size
+	}
+	return size
+}
+
+func decode(b *record.Batch, decoder transform.Transformer, text []byte) ([]byte, record.Mark) {
+	if isASCII(text) {
+		return text, 0
+	}
+	decoder.Reset()
+	dst := b.Alloc(len(text)*2 + utf8.UTFMax) // two bytes become three, four become four
+	n, _, err := decoder.Transform(dst, text, true)
+	if err != nil || bytes.ContainsRune(dst[:n], utf8.RuneError) {
+		return text, record.InvalidUTF8
+	}
+	return dst[:n], 0
+}
+
+func isASCII(p []byte) bool {
+	for _, c := range p {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}

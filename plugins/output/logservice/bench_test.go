@@ -32,7 +32,7 @@ func benchBatch(parsed bool) (b *record.Batch, bytes int64) {
 		line := []byte(fmt.Sprint(values))
 		for !parsed && len(line) < 512 {
 			line = fmt.Appendf(line, " trace=%016x%016x", rnd.Uint64(), rnd.Uint64())
-			line = append(line, line[:min(len(line), 512-len(line))]...)
+			line = append(line, line[:max(0, min(len(line), 512-len(line)))]...)
 		}
 		r := b.Add(line)
 		r.Offset, r.Size, r.Time = bytes, int64(len(line))+1, 1_767_323_045e9+int64(i)*1e6

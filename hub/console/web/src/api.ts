@@ -50,6 +50,7 @@ export interface Status {
 	version: string;
 	uptime_seconds: number;
 	store: string;
+	default_project?: string;
 }
 
 type Params = Record<string, string | number>;

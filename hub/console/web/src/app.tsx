@@ -81,7 +81,7 @@ export function App() {
 
 	const { state, buffer } = feed;
 	const moving = view.live && !buffer.paused;
-	const window = (): api.Window => (view.live ? bounds(view.range, Date.now()) : view.range.kind === "fixed" ? view.range : state.window.end > 0 ? state.window : bounds(view.range, Date.now()));
+	const window = (): api.Window => (view.live ? bounds(view.range, Date.now()) : view.range.kind === "fixed" ? view.range : feed.state.window.end > 0 ? feed.state.window : bounds(view.range, Date.now()));
 
 	const ledger = usePoll(api.ledger, "ledger", 2000);
 	const stores = usePoll(api.logstores, "stores", 10_000);
@@ -145,7 +145,7 @@ export function App() {
 				{panel === "help" && <Help boxRef={helpBox} onClose={() => setPanel("")} onTry={(q) => { setPanel(""); run(q); }} />}
 			</div>
 			<div class="body">
-				<Facets facets={facets.data} question={questionOnly} filters={filters} stale={facets.fresh} onToggle={toggle} />
+				<Facets facets={facets.data} problem={facets.error && !badQuery ? facets.error.message : badQuery ? "\u00a0" : ""} question={questionOnly} filters={filters} stale={facets.fresh} onToggle={toggle} />
 				<main>
 					<Histogram
 						hits={hits.data?.hits ?? null}
@@ -157,7 +157,7 @@ export function App() {
 						onField={setGroup}
 						onSelect={(start, end) => change({ range: { kind: "fixed", start, end } })}
 						stale={hits.fresh}
-						problem={hits.error && hits.error.status !== 400 && hits.error.status !== 0 ? hits.error.message : ""}
+						problem={hits.error && hits.error.status !== 0 && !badQuery ? hits.error.message : ""}
 					/>
 					<div class={`lines${state.loading ? " stale" : ""}`}>
 						<LogList
@@ -177,7 +177,7 @@ export function App() {
 						{empty && badQuery && <div class="card none"><h2>The query could not be read</h2></div>}
 						{empty && !state.error && stores.data && (anything
 							? <NoMatch range={view.range} filters={filters} hasQuery={view.query !== ""} stores={stores.data.filter((s) => view.store === "" || `${s.project}/${s.logstore}` === view.store)} onRange={setRange} onToggle={toggle} onClear={() => run("")} />
-							: <NoLogsYet />)}
+							: <NoLogsYet project={status.data?.default_project ?? "default"} />)}
 					</div>
 				</main>
 			</div>

@@ -5,7 +5,7 @@ import { defaultView, fromHash, toHash, type View } from "../src/logic/hash";
 import { coverage, type Generation, inFlight, type Totals, verdict, worstFirst } from "../src/logic/ledger";
 import { levelOf, levelOfText } from "../src/logic/level";
 import { bounds, parseMoment, stepFor } from "../src/logic/range";
-import { byteRange, chips, detailFields, toRow } from "../src/logic/record";
+import { byteRange, chips, detailFields, filterName, toRow } from "../src/logic/record";
 import { bestGroup, stack } from "../src/logic/series";
 import { EventParser } from "../src/logic/sse";
 import { indexAt, topOf } from "../src/logic/virtual";
@@ -17,6 +17,7 @@ describe("level", () => {
 		[{ level: "info", status: "500" }, "info"],
 		[{ _msg: "2026-11-23 ERROR cannot open" }, "error"], [{ _msg: "2026/11/23 [error] 12#12: upstream" }, "error"], [{ _msg: "E1123 10:00:00.1 12 x.go:1] boom" }, "error"],
 		[{ _msg: "ts=1 level=warn msg=x" }, "warn"], [{ _msg: '{"level":"debug","a":1}' }, "debug"], [{ _msg: "[core:notice] x" }, "info"], [{ _msg: "panic: runtime error" }, "fatal"],
+		[{ _msg: "app: \x1b[31mERROR\x1b[0m boom" }, "error"], [{ _msg: "\x1b[33mwarn:\x1b[0m slow" }, "warn"],
 		[{ _msg: "0 errors, all information stored" }, "none"], [{ _msg: "GET /error HTTP/1.1" }, "none"], [{}, "none"],
 	] as const)("%j is %s", (record, want) => expect(levelOf(record as Record<string, string>)).toBe(want));
 	it("looks near the start only", () => expect(levelOfText(`${"x ".repeat(200)}ERROR`)).toBe("none"));
@@ -93,6 +94,8 @@ describe("record", () => {
 	it("shows fields when the message only repeats them", () => {
 		expect(toRow({ _msg: "a=1 b=2", a: "1", b: "2", __path__: "/x" }).pairs).toEqual([["a", "1"], ["b", "2"]]);
 		expect(toRow({ _msg: "hello", message: "hello", a: "1" }).pairs).toBeNull();
+		expect(toRow({ "count(*)": "7" }).pairs).toEqual([["count(*)", "7"]]);
+		expect(toRow({ _msg: "only=1", only: "1" }).pairs).toBeNull();
 	});
 	it("keeps the record's own fields before its origin", () => {
 		const { own, meta } = detailFields({ _time: "t", _msg: "hello", content: "hello", z: "", a: "1", __path__: "/x", _stream: "{}" });
@@ -102,6 +105,10 @@ describe("record", () => {
 	it("makes chips of what the message does not say", () => {
 		const row = toRow({ _msg: "order placed", message: "order placed", level: "info", service: "shop", word: "order", __path__: "/x" });
 		expect(chips(row, ["word", "level", "__path__", "service", "message"], 2)).toEqual([["service", "shop"]]);
+	});
+	it("filters by the message where content is only another name of it", () => {
+		expect(filterName({ _msg: "hello", content: "hello" }, "content")).toBe("_msg");
+		expect(filterName({ _msg: "hello", message: "hello" }, "message")).toBe("message");
 	});
 	it("counts bytes, not characters", () => {
 		expect(byteRange({ __wt_offset__: "10", content: "é😀" })).toEqual({ start: 10, end: 16 });

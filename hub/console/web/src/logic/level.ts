@@ -47,7 +47,7 @@ const klog = /^([IWEF])\d{4} \d\d:\d\d:\d\d/;
 
 /** The level that a line of text shows near its start, or "none". */
 export function levelOfText(text: string): Level {
-	const head = text.slice(0, 200);
+	const head = text.slice(0, 200).replace(/\x1b\[[0-9;]*m/g, " ").trimStart();
 	const m = klog.exec(head) ?? marked.exec(head) ?? capitals.exec(head);
 	const word = m?.[1] ?? m?.[2] ?? m?.[3];
 	return word ? levelOfValue(word) : "none";

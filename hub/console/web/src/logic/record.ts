@@ -51,7 +51,7 @@ export const messageFields = ["content", "message", "msg", "log", "__raw_log__"]
 function pairsOf(f: Fields): [string, string][] | null {
 	if (messageFields.some((name) => f[name])) return null;
 	const own = Object.entries(f).filter(([name]) => !isMeta(name) && name !== "_msg");
-	return own.length > 1 ? own.map(([k, v]) => [k, oneLine(v, 300)]) : null;
+	return own.length > 1 || (own.length === 1 && !f["_msg"]) ? own.map(([k, v]) => [k, oneLine(v, 300)]) : null;
 }
 
 /** Fields for the details: the record's own first, as they came, then where it came from. */
@@ -61,6 +61,11 @@ export function detailFields(f: Fields): { own: [string, string][]; meta: [strin
 	const own = all.filter(([name]) => !isMeta(name) && !(name === "_msg" && (repeats || pairsOf(f) !== null)));
 	const meta = all.filter(([name]) => isMeta(name) && name !== "_stream" && name !== "_stream_id").sort(([a], [b]) => (a < b ? -1 : 1));
 	return { own, meta };
+}
+
+/** The name to filter a record's field by. The hub keeps the raw line as the message and only shows it as content. */
+export function filterName(f: Fields, name: string): string {
+	return name === "content" && f["content"] === f["_msg"] ? "_msg" : name;
 }
 
 /** The last part of a path. */

@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import * as api from "../api";
 import { bytes, clock, count } from "../logic/format";
 import type { Filter } from "../logic/query";
-import { type Fields, type Row, byteRange, detailFields } from "../logic/record";
+import { type Fields, type Row, byteRange, detailFields, filterName } from "../logic/record";
 import { LogText } from "./text";
 
 interface Props {
@@ -48,11 +48,11 @@ export function Details({ row, project, filters, onToggle }: Props) {
 			{lines && <Surrounding row={row} project={project} />}
 			<table>
 				<tbody>
-					{own.map(([name, value]) => <FieldLine key={name} name={name} value={value} filters={filters} onToggle={onToggle} />)}
+					{own.map(([name, value]) => <FieldLine key={name} name={name} by={filterName(row.fields, name)} value={value} filters={filters} onToggle={onToggle} />)}
 				</tbody>
 				{meta.length > 0 && (
 					<tbody class="meta">
-						{meta.map(([name, value]) => <FieldLine key={name} name={name} value={value} filters={filters} onToggle={onToggle} />)}
+						{meta.map(([name, value]) => <FieldLine key={name} name={name} by={name} value={value} filters={filters} onToggle={onToggle} />)}
 					</tbody>
 				)}
 			</table>
@@ -60,16 +60,16 @@ export function Details({ row, project, filters, onToggle }: Props) {
 	);
 }
 
-function FieldLine({ name, value, filters, onToggle }: { name: string; value: string; filters: Filter[]; onToggle: (f: Filter) => void }) {
-	const state = filters.find((f) => f.field === name && f.value === value);
+function FieldLine({ name, by, value, filters, onToggle }: { name: string; by: string; value: string; filters: Filter[]; onToggle: (f: Filter) => void }) {
+	const state = filters.find((f) => f.field === by && f.value === value);
 	const filterable = name !== "_time";
 	return (
 		<tr>
 			<td class="tools">
 				{filterable && (
 					<>
-						<button type="button" aria-pressed={state?.exclude === false} aria-label={`Only lines where ${name} is this`} title="Only lines with this value" onClick={() => onToggle({ field: name, value, exclude: false })}>+</button>
-						<button type="button" aria-pressed={state?.exclude === true} aria-label={`No lines where ${name} is this`} title="Leave out lines with this value" onClick={() => onToggle({ field: name, value, exclude: true })}>−</button>
+						<button type="button" aria-pressed={state?.exclude === false} aria-label={`Only lines where ${name} is this`} title="Only lines with this value" onClick={() => onToggle({ field: by, value, exclude: false })}>+</button>
+						<button type="button" aria-pressed={state?.exclude === true} aria-label={`No lines where ${name} is this`} title="Leave out lines with this value" onClick={() => onToggle({ field: by, value, exclude: true })}>−</button>
 					</>
 				)}
 			</td>

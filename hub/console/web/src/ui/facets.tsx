@@ -8,6 +8,8 @@ import { LogText, shown } from "./text";
 
 interface Props {
 	facets: Facet[] | null;
+	/** Why there are none. */
+	problem: string;
 	/** Changes with the question; until then fields keep their places. */
 	question: string;
 	filters: Filter[];
@@ -15,7 +17,7 @@ interface Props {
 	onToggle: (f: Filter) => void;
 }
 
-const names: Record<string, string> = { _logstore: "logstore", __path__: "file", __hostname__: "host", __topic__: "topic", __source__: "source" };
+const names: Record<string, string> = { _msg: "message", _logstore: "logstore", __path__: "file", __hostname__: "host", __topic__: "topic", __source__: "source" };
 
 /** Names of fields as the page shows them. */
 export function displayName(field: string): string {
@@ -23,11 +25,11 @@ export function displayName(field: string): string {
 }
 
 function useful(f: Facet): boolean {
-	return f.values.length > 0 && !messageFields.includes(f.field) && (!f.field.startsWith("_") || Object.hasOwn(names, f.field));
+	return f.values.length > 0 && !messageFields.includes(f.field) && f.field !== "_msg" && (!f.field.startsWith("_") || Object.hasOwn(names, f.field));
 }
 
 /** Fields with few values, and how often each occurs. A click filters, with Shift or Alt it excludes. */
-export function Facets({ facets, question, filters, stale, onToggle }: Props) {
+export function Facets({ facets, problem, question, filters, stale, onToggle }: Props) {
 	const places = useRef<{ question: string; fields: string[] }>({ question: "", fields: [] });
 	const useable = (facets ?? []).filter(useful);
 	const own = useable.filter((f) => !f.field.startsWith("_"));
@@ -43,7 +45,8 @@ export function Facets({ facets, question, filters, stale, onToggle }: Props) {
 		<nav class={`facets${stale ? " stale" : ""}`} aria-label="Fields">
 			{facets && sorted.length === 0 && <p class="nothing">Fields with few values appear here, with how often each occurs.</p>}
 			{sorted.map((f) => <Field key={f.field} facet={f} filters={filters} onToggle={onToggle} />)}
-			{!facets && Array.from({ length: 4 }, (_, i) => <div key={i} class="skeleton" aria-hidden="true"><i /><i /><i /></div>)}
+			{!facets && problem && <p class="nothing">{problem}</p>}
+			{!facets && !problem && Array.from({ length: 4 }, (_, i) => <div key={i} class="skeleton" aria-hidden="true"><i /><i /><i /></div>)}
 		</nav>
 	);
 }

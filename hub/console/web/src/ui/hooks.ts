@@ -35,7 +35,8 @@ export function usePoll<T>(ask: (signal: AbortSignal) => Promise<T>, key: string
 			} catch (e) {
 				failed = true;
 				const error = e instanceof ApiError ? e : new ApiError(0, "", "The hub's answer could not be read.");
-				if (!run.signal.aborted) set((s) => ({ ...s, error, key }));
+				// What was shown does not belong to a question that was refused.
+				if (!run.signal.aborted) set((s) => ({ data: error.status === 400 ? null : s.data, error, key }));
 			}
 			busy = false;
 			if (run.signal.aborted || document.hidden) return;

@@ -19,14 +19,15 @@ export function SignedOut() {
 	);
 }
 
-const configuration = (): string => `version: 1
-data_dir: ./wasmtail-state
+const configuration = (project: string): string => `version: 1
+data_dir: ./state
 
 outputs:
   hub:
     type: logservice
     endpoint: ${location.origin}
-    project: default
+    region: local
+    project: ${project}
     access_key_id: \${env:WASMTAIL_KEY_ID}
     access_key_secret: \${env:WASMTAIL_KEY_SECRET}
 
@@ -39,7 +40,7 @@ pipelines:
     logstore: system`;
 
 /** Nothing has ever arrived: how to make it so. */
-export function NoLogsYet() {
+export function NoLogsYet({ project }: { project: string }) {
 	return (
 		<div class="card teach">
 			<h2>No logs yet</h2>
@@ -47,12 +48,12 @@ export function NoLogsYet() {
 			<ol>
 				<li>
 					Save this as <code>wasmtail.yaml</code>:
-					<pre>{configuration()}</pre>
+					<pre>{configuration(project)}</pre>
 				</li>
-				<li>Put the access key that the hub printed when it started into <code>WASMTAIL_KEY_ID</code> and <code>WASMTAIL_KEY_SECRET</code>.</li>
+				<li>Put an access key that the hub knows into <code>WASMTAIL_KEY_ID</code> and <code>WASMTAIL_KEY_SECRET</code>.</li>
 				<li>
 					Check it, then run it:
-					<pre>{"wasmtail check wasmtail.yaml\nwasmtail run wasmtail.yaml"}</pre>
+					<pre>{"wasmtail check -c wasmtail.yaml\nwasmtail run -c wasmtail.yaml"}</pre>
 				</li>
 			</ol>
 			<p class="hint">Lines appear here by themselves as soon as the first batch arrives. The hub also takes logs from Alibaba Cloud Log Service clients.</p>

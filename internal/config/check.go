@@ -30,12 +30,6 @@ func (d *decoder) check(root *node, file *File) {
 	d.checkSocket(root, file)
 	d.checkNames(root, "outputs")
 	d.checkNames(root, "pipelines")
-	if n := root.get("outputs"); n != nil && n.kind == kindMapping && len(n.pairs) == 0 {
-		d.fault(n.at, "outputs", "needs at least one output")
-	}
-	if n := root.get("pipelines"); n != nil && n.kind == kindMapping && len(n.pairs) == 0 {
-		d.fault(n.at, "pipelines", "needs at least one pipeline")
-	}
 	used := map[string]bool{}
 	known := d.outputNames(root)
 	for _, name := range slices.Sorted(maps.Keys(file.Pipelines)) {
@@ -103,9 +97,6 @@ func nameHint(name string) string {
 func (d *decoder) checkPipeline(root *node, name string, p *Pipeline, known []string) {
 	path := join("pipelines", name)
 	outputs := join(path, "outputs")
-	if len(p.Outputs) == 0 && !d.faulted[outputs] {
-		d.fault(d.placeOf(outputs, root.at), outputs, "needs at least one output, such as [%s]", strings.Join(known[:min(1, len(known))], ""))
-	}
 	for i, out := range p.Outputs {
 		at := fmt.Sprintf("%s[%d]", outputs, i)
 		switch {

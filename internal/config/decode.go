@@ -94,7 +94,12 @@ func (d *decoder) isKind(n *node, want kind, t reflect.Type, path string) bool {
 	if n.kind == want {
 		return true
 	}
-	d.fault(n.at, path, "expects %s, not %s", expects(t), describe(n, t == secretType))
+	hint := ""
+	if n.kind == kindScalar && strings.Contains(n.text, ":") {
+		hint = " (a colon needs a space after it)"
+	}
+	// What stands in the place of other things may be a secret: it is not shown.
+	d.fault(n.at, path, "expects %s, not %s%s", expects(t), describe(n, true), hint)
 	return false
 }
 
@@ -132,14 +137,30 @@ func (d *decoder) structure(n *node, v reflect.Value, path string) {
 		d.value(p.value, v.FieldByIndex(f.index), join(path, f.name), f)
 	}
 	for _, f := range fields {
-		if f.required && isAbsent(n.get(f.name)) {
-			d.fault(n.at, join(path, f.name), "is required%s", exampleOf(f))
+		if f.required {
+			d.require(n, v.FieldByIndex(f.index), path, f)
 		}
 		if f.path {
 			resolvePaths(v.FieldByIndex(f.index), d.dirOf(n, f.name))
 		}
 	}
 	d.validate(n, v, path)
+}
+
+// require reports a required field that is not set, or set to nothing.
+func (d *decoder) require(n *node, v reflect.Value, path string, f field) {
+	at := join(path, f.name)
+	value := n.get(f.name)
+	if isAbsent(value) {
+		d.fault(n.at, at, "is required%s", exampleOf(f))
+		return
+	}
+	switch v.Kind() {
+	case reflect.String, reflect.Slice, reflect.Map:
+		if v.Len() == 0 && !d.isFaulted(at, path) {
+			d.fault(value.at, at, "must not be empty%s", exampleOf(f))
+		}
+	}
 }
 
 func isAbsent(n *node) bool { return n == nil || n.kind == kindNull }

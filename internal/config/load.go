@@ -117,6 +117,9 @@ func (l *loader) load(inputs []input, dir string) (*File, error) {
 	return file, l.result(d)
 }
 
+// faultsMax is how many faults are listed: nobody reads more at once.
+const faultsMax = 1000
+
 // result is the error for all faults, sorted, or nil.
 func (l *loader) result(d *decoder) error {
 	faults := l.faults
@@ -127,7 +130,13 @@ func (l *loader) result(d *decoder) error {
 		return nil
 	}
 	faults.sort(l.files)
-	return slices.Compact(faults)
+	faults = slices.Compact(faults)
+	if more := len(faults) - faultsMax; more > 0 {
+		last := faults[faultsMax]
+		last.Path, last.Problem = "", fmt.Sprintf("and %d more faults from here on", more)
+		faults = append(faults[:faultsMax:faultsMax], last)
+	}
+	return faults
 }
 
 // parse returns the top-level mapping of a file, or nil.
@@ -139,7 +148,7 @@ func (l *loader) parse(in input, dir string) *node {
 		return nil
 	}
 	if n.kind != kindMapping {
-		l.fault(n.at, "", "expects keys such as `version: 1` at the top, not "+describe(n, false))
+		l.fault(n.at, "", "expects keys such as `version: 1` at the top, not "+describe(n, true))
 		return nil
 	}
 	return n
@@ -181,7 +190,7 @@ func (l *loader) mergeNamed(path string, into, from *node) *node {
 		return into
 	}
 	if into.kind != kindMapping || from.kind != kindMapping {
-		l.fault(from.at, path, "cannot be put together with the same key of another file: expects a set of keys, not "+describe(from, false))
+		l.fault(from.at, path, "cannot be put together with the same key of another file: expects a set of keys, not "+describe(from, true))
 		return into
 	}
 	c := *into

@@ -95,6 +95,9 @@ func resolve(dir, body string, secret bool) (value, problem string) {
 		}
 		return readSubstitute(filepath.Join(credentials, arg), false)
 	}
+	if secret {
+		return "", "`${…:` starts a substitution, and there are env, file and cred; write `$${` for the characters themselves"
+	}
 	hint := suggest(scheme, []string{"env", "file", "cred"})
 	if scheme == strings.ToUpper(scheme) {
 		hint = fmt.Sprintf(" (for the environment variable write `${env:%s}`)", body)

@@ -70,8 +70,10 @@ func TestSubstitute_Faults(t *testing.T) {
 	f(`access_key_secret: "${env:WASMTAIL_TEST_UNSET:?ask the owner}"`, "WASMTAIL_TEST_UNSET is not set: ask the owner")
 	f(`access_key_secret: ${env:A-B}`, `"A-B" is not the name of an environment variable`)
 	f(`access_key_secret: ${env:A:+x}`, "after `env:A` comes `}`, `:-default` or `:?message`")
-	f(`access_key_secret: ${evn:HOME}`, `did you mean "env"?`)
-	f(`access_key_secret: ${HOME:-x}`, "for the environment variable write `${env:HOME:-x}`")
+	f(`access_key_secret: a${hunter22:x}`, "starts a substitution")
+	f(`params: ${evn:HOME}`, `expects a set of keys`)
+	f(`params: {a: "${evn:HOME}"}`, `did you mean "env"?`)
+	f(`params: {a: "${HOME:-x}"}`, "for the environment variable write `${env:HOME:-x}`")
 	f(`access_key_secret: ${env:HOME`, "has no `}` after it")
 	f(`access_key_secret: ${file:nowhere}`, "no such file")
 	f(`access_key_secret: ${file:}`, "names no file")
@@ -84,6 +86,9 @@ func TestSubstitute_Faults(t *testing.T) {
 	f(`tls: {min: "${env:WASMTAIL_TEST_SECRET}"}`, "must be one of 1.2, 1.3, not what ${env:WASMTAIL_TEST_SECRET} stands for")
 	f(`access_key_secret: bad${env:WASMTAIL_TEST_SECRET}`, "cannot be ***")
 	f(`access_key_secret: {a: hunter22}`, "expects text, not a set of keys")
+	f(`access_key_secret: *hunter22`, "needs quotes")
+	f(`access_key_secret: !hunter22 x`, "needs quotes")
+	f(`tls: access_key_secret:hunter22`, "a colon needs a space")
 	f(`access_key_sercet: hunter22`, `did you mean "access_key_secret"?`)
 }
 

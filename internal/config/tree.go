@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -18,6 +20,11 @@ const (
 	depthMax     = 64
 	// nodesMax bounds the values of a file after aliases are expanded.
 	nodesMax = 100_000
+	// keysMax bounds the keys of one set: the parser's time grows with their
+	// square.
+	keysMax = 10_000
+	// blankLinesMax bounds the blank lines in a row, for the same reason.
+	blankLinesMax = 1000
 )
 
 // source is a file that nodes came from.
@@ -85,6 +92,10 @@ func parseTree(src *source, data []byte) (*node, Faults) {
 		b.fault(place{src: src}, "", fmt.Sprintf("is larger than %s, the limit for a configuration file", Size(fileBytesMax)))
 		return nil, b.faults
 	}
+	if line := tooBlank(data); line > 0 {
+		b.fault(place{src, line, 1}, "", fmt.Sprintf("has more than %d blank lines in a row", blankLinesMax))
+		return nil, b.faults
+	}
 	file := b.parse(data)
 	if file == nil {
 		return nil, b.faults
@@ -122,6 +133,15 @@ func (b *treeBuilder) parse(data []byte) (file *ast.File) {
 		b.fault(place{b.src, at.Line, at.Column}, "", fmt.Sprintf("is nested more than %d levels deep", depthMax))
 		return nil
 	}
+	if i := slices.IndexFunc(tokens, func(tk *token.Token) bool { return tk.Type == token.MappingKeyType }); i >= 0 {
+		at := tokens[i].Position
+		b.fault(place{b.src, at.Line, at.Column}, "", "keys that start with `? ` are not supported: write `key: value`")
+		return nil
+	}
+	if at, wide := tooWide(tokens); wide {
+		b.fault(place{b.src, at.Line, at.Column}, "", fmt.Sprintf("has more than %d keys in one set: spread them over several files", keysMax))
+		return nil
+	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		at := place{b.src, 1, 1}
@@ -157,6 +177,46 @@ func tooDeep(tokens token.Tokens) (*token.Position, bool) {
 			nested++
 		}
 		if flow > depthMax || nested > depthMax {
+			return tk.Position, true
+		}
+	}
+	return nil, false
+}
+
+// tooBlank returns the line at which there are too many blank ones, or 0.
+func tooBlank(data []byte) int {
+	line, blank := 0, 0
+	for text := range bytes.Lines(data) {
+		line++
+		if len(bytes.TrimSpace(text)) > 0 {
+			blank = 0
+			continue
+		}
+		if blank++; blank > blankLinesMax {
+			return line
+		}
+	}
+	return 0
+}
+
+// tooWide finds sets with more keys than the parser can take in good time. Keys
+// in one column belong to one set until a key stands further to the left.
+func tooWide(tokens token.Tokens) (*token.Position, bool) {
+	type column struct{ col, keys int }
+	var open []column
+	for _, tk := range tokens {
+		if tk.Type != token.MappingValueType || tk.Prev == nil {
+			continue
+		}
+		col := tk.Prev.Position.Column
+		for len(open) > 0 && open[len(open)-1].col > col {
+			open = open[:len(open)-1]
+		}
+		if len(open) == 0 || open[len(open)-1].col < col {
+			open = append(open, column{col: col})
+		}
+		last := &open[len(open)-1]
+		if last.keys++; last.keys > keysMax {
 			return tk.Position, true
 		}
 	}
@@ -239,7 +299,7 @@ func (b *treeBuilder) scalar(n ast.Node) *node {
 
 func (b *treeBuilder) tag(n *ast.TagNode, depth int) *node {
 	v := b.node(n.Value, depth+1)
-	switch name := n.Start.Value; name {
+	switch n.Start.Value {
 	case "!!str":
 		if v.kind == kindScalar {
 			c := *v
@@ -248,7 +308,7 @@ func (b *treeBuilder) tag(n *ast.TagNode, depth int) *node {
 		}
 	case "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq":
 	default:
-		b.fault(b.place(n), "", fmt.Sprintf("the tag %s is not supported: remove it", name))
+		b.fault(b.place(n), "", "tags are not supported: remove it (text that starts with ! needs quotes)")
 	}
 	return v
 }
@@ -257,7 +317,7 @@ func (b *treeBuilder) alias(n *ast.AliasNode) *node {
 	name := n.Value.GetToken().Value
 	v, ok := b.anchors[name]
 	if !ok {
-		b.fault(b.place(n), "", fmt.Sprintf("there is no anchor &%s before this alias", name))
+		b.fault(b.place(n), "", "there is no anchor of this name before the alias (text that starts with * needs quotes)")
 		return &node{at: b.place(n), size: 1}
 	}
 	return v

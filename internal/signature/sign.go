@@ -56,25 +56,25 @@ func (s *Signer) Sign(r *http.Request, body []byte, c Credentials, o Options) er
 	}
 	switch o.Version {
 	case V1:
-		signV1(r, query, body, c, o)
+		signV1(&message{r, query, body}, c, o)
 	case V4:
-		s.signV4(r, query, body, c, o)
+		s.signV4(&message{r, query, body}, c, o)
 	default:
 		return fmt.Errorf("cannot sign the request: there is no signature version %d", o.Version)
 	}
 	return nil
 }
 
-func (s *Signer) signV4(r *http.Request, query []param, body []byte, c Credentials, o Options) {
-	r.Header.Del(headerMethod)
+func (s *Signer) signV4(m *message, c Credentials, o Options) {
+	m.Header.Del(headerMethod)
 	now := o.Now.UTC()
 	date := now.Format(dateV4)
-	hash := hashV4(body)
-	r.Header.Set(headerLogDate, date)
-	r.Header.Set(headerSHA256, hash)
+	hash := hashV4(m.body)
+	m.Header.Set(headerLogDate, date)
+	m.Header.Set(headerSHA256, hash)
 
 	var room [1024]byte
-	canonical := canonicalV4(room[:0], r, query, hostOf(r), hash)
+	canonical := canonicalV4(room[:0], m, hostOf(m.Request), hash)
 	sum := signatureV4(s.keyV4(c.Secret, date[:8], o.Region), canonical, date, o.Region)
 
 	value := make([]byte, 0, 256)
@@ -84,7 +84,7 @@ func (s *Signer) signV4(r *http.Request, query []param, body []byte, c Credentia
 	value = appendScope(value, date[:8], o.Region)
 	value = append(value, ",Signature="...)
 	value = append(value, sum...)
-	r.Header.Set(headerAuthorization, string(value))
+	m.Header.Set(headerAuthorization, string(value))
 }
 
 func (s *Signer) keyV4(secret, day, region string) []byte {
@@ -104,20 +104,20 @@ func hashV4(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func signV1(r *http.Request, query []param, body []byte, c Credentials, o Options) {
-	r.Header.Del(headerLogDate)
-	r.Header.Del(headerSHA256)
+func signV1(m *message, c Credentials, o Options) {
+	m.Header.Del(headerLogDate)
+	m.Header.Del(headerSHA256)
 	date := o.Now.UTC().Format(http.TimeFormat)
-	r.Header.Set("Date", date)
-	r.Header.Set(headerMethod, methodV1)
-	if len(body) > 0 {
-		r.Header.Set(headerMD5, hashV1(body))
+	m.Header.Set("Date", date)
+	m.Header.Set(headerMethod, methodV1)
+	if len(m.body) > 0 {
+		m.Header.Set(headerMD5, hashV1(m.body))
 	} else {
-		r.Header.Del(headerMD5)
+		m.Header.Del(headerMD5)
 	}
 	var room [1024]byte
-	text := canonicalV1(room[:0], r, query, date, func(string) bool { return false })
-	r.Header.Set(headerAuthorization, schemeV1+c.KeyID+":"+signatureV1(c.Secret, text))
+	text := canonicalV1(room[:0], m, date, func(string) bool { return false })
+	m.Header.Set(headerAuthorization, schemeV1+c.KeyID+":"+signatureV1(c.Secret, text))
 }
 
 func hashV1(body []byte) string {

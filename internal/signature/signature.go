@@ -68,6 +68,13 @@ type Options struct {
 	Now time.Time
 }
 
+// message is a request and what is signed of it beside its headers.
+type message struct {
+	*http.Request
+	query []param
+	body  []byte
+}
+
 // signedHeader is one line of the canonical headers.
 type signedHeader struct{ name, value string }
 
@@ -141,24 +148,24 @@ func pathOf(r *http.Request) string {
 
 // canonicalV4 appends the canonical request. host may be empty; hash is the
 // value of x-log-content-sha256.
-func canonicalV4(dst []byte, r *http.Request, query []param, host, hash string) []byte {
+func canonicalV4(dst []byte, m *message, host, hash string) []byte {
 	var room [16]signedHeader
 	headers := room[:0]
 	if host != "" {
 		headers = append(headers, signedHeader{"host", host})
 	}
-	if values := r.Header[headerContentType]; len(values) > 0 {
+	if values := m.Header[headerContentType]; len(values) > 0 {
 		headers = append(headers, signedHeader{"content-type", joinedValue(values)})
 	}
-	headers = appendSignedHeaders(headers, r.Header, func(name string) bool {
+	headers = appendSignedHeaders(headers, m.Header, func(name string) bool {
 		return strings.HasPrefix(name, "x-log-meta-")
 	})
 
-	dst = append(dst, r.Method...)
+	dst = append(dst, m.Method...)
 	dst = append(dst, '\n')
-	dst = append(dst, pathOf(r)...)
+	dst = append(dst, pathOf(m.Request)...)
 	dst = append(dst, '\n')
-	dst = appendQueryV4(dst, query)
+	dst = appendQueryV4(dst, m.query)
 	dst = append(dst, '\n')
 	for _, h := range headers {
 		dst = append(dst, h.name...)
@@ -212,13 +219,13 @@ func appendScope(dst []byte, day, region string) []byte {
 }
 
 // canonicalV1 appends the string to sign of V1.
-func canonicalV1(dst []byte, r *http.Request, query []param, date string, skip func(string) bool) []byte {
-	for _, line := range [...]string{r.Method, r.Header.Get(headerMD5), r.Header.Get(headerContentType), date} {
+func canonicalV1(dst []byte, m *message, date string, skip func(string) bool) []byte {
+	for _, line := range [...]string{m.Method, m.Header.Get(headerMD5), m.Header.Get(headerContentType), date} {
 		dst = append(dst, line...)
 		dst = append(dst, '\n')
 	}
 	var room [16]signedHeader
-	for i, h := range appendSignedHeaders(room[:0], r.Header, skip) {
+	for i, h := range appendSignedHeaders(room[:0], m.Header, skip) {
 		if i > 0 {
 			dst = append(dst, '\n')
 		}
@@ -227,6 +234,6 @@ func canonicalV1(dst []byte, r *http.Request, query []param, date string, skip f
 		dst = append(dst, h.value...)
 	}
 	dst = append(dst, '\n')
-	dst = append(dst, pathOf(r)...)
-	return appendQueryV1(dst, query)
+	dst = append(dst, pathOf(m.Request)...)
+	return appendQueryV1(dst, m.query)
 }

@@ -40,7 +40,7 @@ func TestGoldenV4(t *testing.T) {
 	r.Header.Set(headerSHA256, hash)
 	key := keyV4("zxasdasdasw2", "20220808", "cn-shanghai")
 	require.Equal(t, "8a10a5e723cb2e75964816de660b2c16a58af8bc0261f7f0722d832468c76ce8",
-		signatureV4(key, canonicalV4(nil, r, nil, "", hash), "20220808T032330Z", "cn-shanghai"))
+		signatureV4(key, canonicalV4(nil, &message{Request: r}, "", hash), "20220808T032330Z", "cn-shanghai"))
 
 	v := testVerifier()
 	v.Now = func() time.Time { return at }

@@ -133,7 +133,7 @@ func (v *Verifier) verifyV4(r *http.Request, body []byte, authorization string) 
 		return Identity{}, unknownKey(c.id)
 	}
 	query, err := parseQuery(r.URL.RawQuery)
-	if err != nil || !matchesV4(r, query, c, secret) {
+	if err != nil || !matchesV4(&message{r, query, body}, c, secret) {
 		return Identity{}, notMatched(c.id)
 	}
 	if !equal(hash, hashV4(body)) && (hash != emptyHash || !v.AllowUnhashedBody) {
@@ -145,16 +145,16 @@ func (v *Verifier) verifyV4(r *http.Request, body []byte, authorization string) 
 
 // matchesV4 tries the host as it was received and, since some senders sign it
 // so, without its port.
-func matchesV4(r *http.Request, query []param, c credentialV4, secret string) bool {
+func matchesV4(m *message, c credentialV4, secret string) bool {
 	key := keyV4(secret, c.day, c.region)
-	date, hash := r.Header.Get(headerLogDate), r.Header.Get(headerSHA256)
-	host := hostOf(r)
-	if equal(c.signature, signatureV4(key, canonicalV4(nil, r, query, host, hash), date, c.region)) {
+	date, hash := m.Header.Get(headerLogDate), m.Header.Get(headerSHA256)
+	host := hostOf(m.Request)
+	if equal(c.signature, signatureV4(key, canonicalV4(nil, m, host, hash), date, c.region)) {
 		return true
 	}
 	bare := withoutPort(host)
 	return bare != host &&
-		equal(c.signature, signatureV4(key, canonicalV4(nil, r, query, bare, hash), date, c.region))
+		equal(c.signature, signatureV4(key, canonicalV4(nil, m, bare, hash), date, c.region))
 }
 
 func withoutPort(host string) string {
@@ -185,7 +185,7 @@ func (v *Verifier) verifyV1(r *http.Request, body []byte, authorization string) 
 	if err != nil {
 		return Identity{}, notMatched(id)
 	}
-	t, refused := v.matchV1(r, query, id, sum, secret)
+	t, refused := v.matchV1(&message{r, query, body}, id, sum, secret)
 	if refused != nil {
 		return Identity{}, refused
 	}
@@ -204,8 +204,8 @@ func (v *Verifier) verifyV1(r *http.Request, body []byte, authorization string) 
 // the date that reading covers. x-log-date may be a copy of Date, added after
 // signing because some hosts rewrite Date: then it stands in Date's place and
 // is not a canonical header. x-log-meta- headers may be left out.
-func (v *Verifier) matchV1(r *http.Request, query []param, id, sum, secret string) (time.Time, *Error) {
-	date, copied := r.Header.Get("Date"), r.Header.Get(headerLogDate)
+func (v *Verifier) matchV1(m *message, id, sum, secret string) (time.Time, *Error) {
+	date, copied := m.Header.Get("Date"), m.Header.Get(headerLogDate)
 	if date == "" && copied == "" {
 		return time.Time{}, refuse(http.StatusBadRequest, "MissingDate", "The header Date is missing.")
 	}
@@ -224,14 +224,14 @@ func (v *Verifier) matchV1(r *http.Request, query []param, id, sum, secret strin
 		}
 		matched := false
 		for _, meta := range [...]bool{true, false} {
-			text := canonicalV1(nil, r, query, signed, func(name string) bool {
+			text := canonicalV1(nil, m, signed, func(name string) bool {
 				return name == "x-log-date" && signed == copied || !meta && strings.HasPrefix(name, "x-log-meta-")
 			})
 			matched = matched || equal(sum, signatureV1(secret, text))
 		}
 		if !matched && copied == date {
 			// The same date in both places, and both signed.
-			text := canonicalV1(nil, r, query, date, func(string) bool { return false })
+			text := canonicalV1(nil, m, date, func(string) bool { return false })
 			matched = equal(sum, signatureV1(secret, text))
 		}
 		if matched {

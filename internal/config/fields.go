@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,6 +102,28 @@ func Keys(t reflect.Type) []Key {
 		}
 	}
 	return keys
+}
+
+// CheckExample is an error when the example of a key, or a text of its enum, is
+// nothing that the key could be set to. Examples with substitutions are not
+// tried.
+func (k *Key) CheckExample() error {
+	texts := slices.Clone(k.Enum)
+	if k.Example != "" && !strings.Contains(k.Example, "${") && k.Kind == "" {
+		texts = append(texts, k.Example)
+	}
+	for _, text := range texts {
+		n, faults := parseTree(&source{name: k.GoName}, []byte(k.Name+": "+text+"\n"))
+		if len(faults) > 0 {
+			return faults
+		}
+		d := newDecoder(nil)
+		d.value(n.get(k.Name), reflect.New(k.Type).Elem(), k.Name, field{enum: k.Enum})
+		if len(d.faults) > 0 {
+			return d.faults
+		}
+	}
+	return nil
 }
 
 // IsScalar is true for types that a single value fills: text, numbers, sizes,

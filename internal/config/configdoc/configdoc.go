@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"reflect"
 
+	"github.com/google/jsonschema-go/jsonschema"
+
 	"github.com/wasmtail/wasmtail/internal/config"
 )
 
@@ -33,7 +35,7 @@ func Generate(cat config.Catalog, srcRoot string) (markdown, schema []byte, err 
 	g := &generator{catalog: cat, comments: c}
 	markdown = g.markdown()
 	schema, err = g.schema()
-	if err = errors.Join(append(c.problems, err)...); err != nil {
+	if err = errors.Join(append(append(c.problems, g.problems...), err)...); err != nil {
 		return nil, nil, fmt.Errorf("cannot document the configuration: %w", err)
 	}
 	return markdown, schema, nil
@@ -79,6 +81,8 @@ func Check(cat config.Catalog, srcRoot string) error {
 type generator struct {
 	catalog  config.Catalog
 	comments *comments
+	problems []error
+	defs     map[string]*jsonschema.Schema
 }
 
 // kinds are the kinds of plugins, in the order a record meets them.
@@ -86,6 +90,23 @@ func kinds() []string { return []string{"input", "processor", "output"} }
 
 // configType is the struct that a plugin's settings are decoded into.
 func configType(create func() any) reflect.Type { return reflect.TypeOf(create()).Elem() }
+
+// isRecursive is true for structs that hold themselves, at whatever depth.
+func isRecursive(t reflect.Type) bool { return reaches(t, t, map[reflect.Type]bool{}) }
+
+func reaches(from, to reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	for _, k := range config.Keys(from) {
+		inner := element(k.Type)
+		if isSettings(inner) && (inner == to || reaches(inner, to, seen)) {
+			return true
+		}
+	}
+	return false
+}
 
 // isSettings is true for structs whose keys are worth a line of their own.
 func isSettings(t reflect.Type) bool {

@@ -52,6 +52,10 @@ type sendConfig struct {
 	Headers map[string]config.Secret `yaml:"headers"`
 	// Rules are tried in order.
 	Rules []rule `yaml:"rules"`
+	// When says which records are meant.
+	When condition `yaml:"when"`
+	// Bare says what a bare key is worth.
+	Bare string `yaml:"bare" default:"true" enum:"true,empty,1.2"`
 	// Params are passed on.
 	Params map[string]any `yaml:"params"`
 }
@@ -64,6 +68,15 @@ type common struct {
 type rule struct {
 	// Name of the rule.
 	Name string `yaml:"name" required:"true"`
+}
+
+type condition struct {
+	// Field is the field to look at.
+	Field string `yaml:"field"`
+	// All must hold.
+	All []condition `yaml:"all"`
+	// Not must not hold.
+	Not *condition `yaml:"not"`
 }
 
 // noConfig does nothing.
@@ -109,6 +122,23 @@ func TestGenerate_EveryKeyNeedsAComment(t *testing.T) {
 	require.ErrorContains(t, err, "configdoc.silent has no comment")
 }
 
+func TestGenerate_ExamplesMustBeValid(t *testing.T) {
+	type wrong struct {
+		// N is a number.
+		N int `yaml:"n" example:"many"`
+		// S is a list.
+		S []string `yaml:"s" example:"a"`
+		// E is a word.
+		E string `yaml:"e" enum:"a,b" example:"c"`
+	}
+	cat := catalog()
+	cat["output"]["wrong"] = func() any { return new(wrong) }
+	_, _, err := Generate(cat, root)
+	for _, key := range []string{"wrong.N:", "wrong.S:", "wrong.E:"} {
+		require.ErrorContains(t, err, key+" the example is not valid")
+	}
+}
+
 // TestGenerate_SchemaAgreesWithTheProgram feeds the same files to both.
 func TestGenerate_SchemaAgreesWithTheProgram(t *testing.T) {
 	_, schema, err := Generate(catalog(), root)
@@ -144,6 +174,10 @@ func TestGenerate_SchemaAgreesWithTheProgram(t *testing.T) {
 	f(`, buffer: 1024, retries: "${env:WASMTAIL_TEST_N}", verify: "${env:WASMTAIL_TEST_UNSET:-true}"`, "", true)
 	f(", rules: [{name: a}]", "log: {level: warn}\nlimits: {cpu: 1, memory: 1GiB}\n", true)
 	f("", "data_dir: /x\nadmin: {listen: ''}\n", true)
+	f(", when: {all: [{field: a}, {not: {field: b, all: []}}]}, bare: true", "", true)
+	f(", bare: 1.2", "", true)
+	f(", bare: false", "", false)
+	f(", when: {all: [{field: a}, {not: {feld: b}}]}", "", false)
 	f(", rules: [{}]", "", false)
 	f(", rules: {name: a}", "", false)
 	f(", retries: x", "", false)

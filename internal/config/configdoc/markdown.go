@@ -73,7 +73,7 @@ func (g *generator) plugins(b *bytes.Buffer, kind string) {
 // keys writes the table of a struct's keys.
 func (g *generator) keys(b *bytes.Buffer, t reflect.Type) {
 	table := g.newTable(b)
-	table.structure("", t, 0)
+	table.structure("", t, nil)
 }
 
 // table writes rows of keys.
@@ -87,17 +87,15 @@ func (g *generator) newTable(b *bytes.Buffer) *table {
 	return &table{g, b}
 }
 
-// depthMax ends the descent into structs that hold themselves.
-const depthMax = 8
-
-func (t *table) structure(prefix string, typ reflect.Type, depth int) {
+// structure writes the keys of a struct. above are the structs it lies in: one
+// that holds itself is not described again.
+func (t *table) structure(prefix string, typ reflect.Type, above []reflect.Type) {
+	above = append(above, typ)
 	for _, k := range config.Keys(typ) {
 		t.row(prefix+k.Name, k)
-		inner := element(k.Type)
-		if !isSettings(inner) || depth == depthMax {
-			continue
+		if inner := element(k.Type); isSettings(inner) && !slices.Contains(above, inner) {
+			t.structure(prefix+k.Name+step(k.Type), inner, above)
 		}
-		t.structure(prefix+k.Name+step(k.Type), inner, depth+1)
 	}
 }
 
@@ -114,6 +112,9 @@ func step(t reflect.Type) string {
 }
 
 func (t *table) row(name string, k config.Key) {
+	if err := k.CheckExample(); err != nil {
+		t.g.problems = append(t.g.problems, fmt.Errorf("%s.%s: the example is not valid: %w", k.Owner, k.GoName, err))
+	}
 	def := "–"
 	switch {
 	case k.Required:

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -19,13 +20,14 @@ import (
 const substitutionPattern = `\$\{(env|file|cred):`
 
 func (g *generator) schema() ([]byte, error) {
+	g.defs = map[string]*jsonschema.Schema{}
 	root := g.structure(reflect.TypeFor[config.File](), "")
 	root.Schema = "https://json-schema.org/draft/2020-12/schema"
 	root.Title = "wasmtail configuration"
-	root.Defs = map[string]*jsonschema.Schema{}
 	for _, kind := range kinds() {
-		g.define(root.Defs, kind)
+		g.define(kind)
 	}
+	root.Defs = g.defs
 	// Files that are included, or lie in a folder, hold a part of the keys.
 	root.Required = slices.DeleteFunc(root.Required, func(key string) bool { return key != "version" })
 	version := any(1)
@@ -44,7 +46,7 @@ func (g *generator) schema() ([]byte, error) {
 }
 
 // define adds the schema of a kind, which picks by `type`, and of its plugins.
-func (g *generator) define(defs map[string]*jsonschema.Schema, kind string) {
+func (g *generator) define(kind string) {
 	names := slices.Sorted(maps.Keys(g.catalog[kind]))
 	pick := &jsonschema.Schema{
 		Type:       "object",
@@ -56,35 +58,31 @@ func (g *generator) define(defs map[string]*jsonschema.Schema, kind string) {
 		t := configType(g.catalog[kind][name])
 		s := g.structure(t, name)
 		id := kind + "." + name
-		defs[id] = s
+		g.defs[id] = s
 		is := any(name)
 		pick.AllOf = append(pick.AllOf, &jsonschema.Schema{
 			If:   &jsonschema.Schema{Required: []string{"type"}, Properties: map[string]*jsonschema.Schema{"type": {Const: &is}}},
 			Then: &jsonschema.Schema{Ref: "#/$defs/" + id},
 		})
 	}
-	defs[kind] = pick
+	g.defs[kind] = pick
 }
 
 // structure is the schema of a struct. A plugin's settings stand beside its
 // `type`, whose value is plugin.
 func (g *generator) structure(t reflect.Type, plugin string) *jsonschema.Schema {
-	return g.structureAt(t, plugin, 0)
-}
-
-func (g *generator) structureAt(t reflect.Type, plugin string, depth int) *jsonschema.Schema {
-	s := &jsonschema.Schema{Type: "object", Properties: map[string]*jsonschema.Schema{}}
-	if depth > depthMax {
-		return s
+	s := &jsonschema.Schema{
+		Type:                 "object",
+		Properties:           map[string]*jsonschema.Schema{},
+		AdditionalProperties: &jsonschema.Schema{Not: &jsonschema.Schema{}},
 	}
-	s.AdditionalProperties = &jsonschema.Schema{Not: &jsonschema.Schema{}}
 	if plugin != "" {
 		s.Description = g.comments.ofType(t)
 		is := any(plugin)
 		s.Properties["type"] = &jsonschema.Schema{Const: &is}
 	}
 	for _, k := range config.Keys(t) {
-		p := g.value(k.Type, k, depth)
+		p := g.value(k.Type, k)
 		p.Description = g.comments.ofKey(k)
 		p.Default = defaultJSON(k)
 		if k.Example != "" && config.IsScalar(k.Type) {
@@ -99,7 +97,7 @@ func (g *generator) structureAt(t reflect.Type, plugin string, depth int) *jsons
 }
 
 // value is the schema of one type. k is the key that the type is of or in.
-func (g *generator) value(t reflect.Type, k config.Key, depth int) *jsonschema.Schema {
+func (g *generator) value(t reflect.Type, k config.Key) *jsonschema.Schema {
 	switch {
 	case t == reflect.TypeFor[config.Block]():
 		return &jsonschema.Schema{Ref: "#/$defs/" + k.Kind}
@@ -112,16 +110,29 @@ func (g *generator) value(t reflect.Type, k config.Key, depth int) *jsonschema.S
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		return g.value(t.Elem(), k, depth)
+		return g.value(t.Elem(), k)
 	case reflect.Slice:
-		return &jsonschema.Schema{Type: "array", Items: g.value(t.Elem(), k, depth)}
+		return &jsonschema.Schema{Type: "array", Items: g.value(t.Elem(), k)}
 	case reflect.Map:
-		return &jsonschema.Schema{Type: "object", AdditionalProperties: g.value(t.Elem(), k, depth)}
+		return &jsonschema.Schema{Type: "object", AdditionalProperties: g.value(t.Elem(), k)}
 	case reflect.Struct:
-		return g.structureAt(t, "", depth+1)
+		if isRecursive(t) {
+			return g.reference(t)
+		}
+		return g.structure(t, "")
 	default:
 		return &jsonschema.Schema{}
 	}
+}
+
+// reference is a link to the schema of a struct that holds itself.
+func (g *generator) reference(t reflect.Type) *jsonschema.Schema {
+	id := strings.ReplaceAll(t.String(), "*", "")
+	if _, ok := g.defs[id]; !ok {
+		g.defs[id] = nil // while it is made, what is in it may refer to it
+		g.defs[id] = g.structure(t, "")
+	}
+	return &jsonschema.Schema{Ref: "#/$defs/" + id}
 }
 
 func scalar(t reflect.Type, k config.Key) *jsonschema.Schema {
@@ -143,6 +154,10 @@ func scalar(t reflect.Type, k config.Key) *jsonschema.Schema {
 	enum := &jsonschema.Schema{}
 	for _, text := range k.Enum {
 		enum.Enum = append(enum.Enum, text)
+		var bare any // true or 1.2, which need no quotes either
+		if json.Unmarshal([]byte(text), &bare) == nil {
+			enum.Enum = append(enum.Enum, bare)
+		}
 	}
 	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{enum, substituted}}
 }

@@ -1,0 +1,200 @@
+package keyvalue
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/wasmtail/wasmtail/internal/config"
+	"github.com/wasmtail/wasmtail/internal/record"
+)
+
+func newProcessor(tb testing.TB, c Config) *Processor {
+	tb.Helper()
+	config.Defaults(&c)
+	p, err := New(c)
+	require.NoError(tb, err)
+	return p.(*Processor)
+}
+
+func show(r *record.Record) string {
+	var s []string
+	for _, f := range r.Fields {
+		s = append(s, string(f.Name)+"="+string(f.Value))
+	}
+	return strings.Join(s, "|")
+}
+
+func TestProcess(t *testing.T) {
+	for _, c := range []struct {
+		config     Config
+		text, want string
+	}{
+		{Config{}, `level=info msg="two words" done`, "level=info|msg=two words|done=true"},
+		{Config{}, ` a=1  b=` + "\t" + `c="" d==x=y `, "a=1|b=|c=|d==x=y"},
+		{Config{}, `a="x\"y\\z\n\u00e9\ud83d\ude00\q\ud83dx\u12"`, "a=x\"y\\z\né😀\\q\ufffdx\\u12"},
+		{Config{}, `a=it"s b=x"y"`, `a=it"s|b=x"y"`},
+		{Config{BareKeys: "empty"}, "x a=1", "x=|a=1"},
+		{Config{BareKeys: "drop"}, "x a=1 y", "a=1"},
+		{Config{BareKeys: "fail"}, "x a=1 y", "fail: keyvalue: key without a value"},
+		{Config{}, "plain words", "fail: keyvalue: no pair of key and value"},
+		{Config{}, "", "fail: keyvalue: no pair of key and value"},
+		{Config{}, "=1", "fail: keyvalue: empty key"},
+		{Config{}, `a="x`, "fail: keyvalue: quote is not closed"},
+		{Config{}, `a="x\"`, "fail: keyvalue: quote is not closed"},
+		{Config{}, `a="x\`, "fail: keyvalue: quote is not closed"},
+		{Config{}, `a="x"b=1`, "fail: keyvalue: text after a closing quote"},
+		{Config{Quote: "none"}, `a="x y"`, `a="x|y"=true`},
+		{Config{Quote: "'"}, `a='x y' b="z"`, `a=x y|b="z"`},
+		{Config{PairSeparator: ";"}, `a=1; b = "2;3" ;; c= x y;`, "a=1|b=2;3|c=x y"},
+		{Config{PairSeparator: ", ", KeyValueSeparator: ": "}, `a: 1, b: x,y, c: `, "a=1|b=x,y|c="},
+		{Config{KeyValueSeparator: ": "}, `a: 1 b: 2`, "a=1|b=2"},
+		{Config{PairSeparator: "&"}, `q=a=b&page=2&flag`, "q=a=b|page=2|flag=true"},
+		{Config{Prefix: "kv_"}, "a=1 b", "kv_a=1|kv_b=true"},
+		{Config{KeepSource: true}, "a=1", "content=a=1|a=1"},
+		{Config{}, "a=1 b=2 a=3", "a=3|b=2"},
+		{Config{OnDuplicate: "first"}, "a=1 b=2 a=3", "a=1|b=2"},
+		{Config{OnDuplicate: "keep"}, "a=1 b=2 a=3", "a=1|b=2|a=3"},
+	} {
+		b := record.Get(&record.Origin{})
+		r := b.Add([]byte(c.text))
+		require.NoError(t, newProcessor(t, c.config).Process(t.Context(), b))
+		want := c.want
+		if reason, failed := strings.CutPrefix(want, "fail: "); failed {
+			want = "__raw_log__=" + c.text + "|__error__=" + reason
+		}
+		require.Equal(t, want, show(r), "%q", c.text)
+		b.Release()
+	}
+}
+
+func TestProcess_OtherFieldsAndFailedRecords(t *testing.T) {
+	p := newProcessor(t, Config{Field: "kv"})
+	b := record.Get(&record.Origin{})
+	defer b.Release()
+	b.Add([]byte("line"))
+	for range 2 {
+		r := b.Add([]byte("line"))
+		r.Fields = append(b.AllocFields(3),
+			record.Field{Name: []byte("ip"), Value: []byte("::1")},
+			record.Field{Name: []byte("kv"), Value: []byte("a=1 ip=::2")},
+			record.Field{Name: []byte("z"), Value: []byte("9")})
+	}
+	b.Fail(&b.Records[2], -1, []byte("earlier"))
+	require.NoError(t, p.Process(t.Context(), b))
+	require.Equal(t, "content=line|__raw_log__=line|__error__=keyvalue: no such field", show(&b.Records[0]))
+	require.Equal(t, "ip=::2|z=9|a=1", show(&b.Records[1]))
+	require.Contains(t, show(&b.Records[2]), "__error__=earlier")
+}
+
+func TestValidate_ReportsEveryFault(t *testing.T) {
+	var keys []string
+	report := func(key, _ string) { keys = append(keys, key) }
+	(&Config{Quote: `\`, BareKeys: "x", OnDuplicate: "x"}).Validate(report)
+	require.Equal(t, []string{"field", "pair_separator", "key_value_separator", "quote", "bare_keys", "on_duplicate"}, keys)
+	keys = nil
+	(&Config{Field: "f", PairSeparator: `"`, KeyValueSeparator: `"`}).Validate(report)
+	require.Equal(t, []string{"key_value_separator", "quote"}, keys)
+	_, err := New(Config{})
+	require.ErrorContains(t, err, "cannot set up the keyvalue processor")
+}
+
+// TestProcess_ReadsWhatWasWritten writes pairs, quoted by encoding/json where
+// they need it, and reads them back.
+func TestProcess_ReadsWhatWasWritten(t *testing.T) {
+	p := newProcessor(t, Config{OnDuplicate: "keep"})
+	rapid.Check(t, func(t *rapid.T) {
+		var line, want []string
+		for range rapid.IntRange(1, 8).Draw(t, "pairs") {
+			key := rapid.StringMatching(`[a-z_.]{1,8}`).Draw(t, "key")
+			value := rapid.StringOf(rapid.RuneFrom([]rune(`ab="\/ ,;é😀`+"\n\t\x01"))).Draw(t, "value")
+			text := value
+			if strings.ContainsAny(value, "\" \t\\\n\x01") {
+				quoted, err := json.Marshal(value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text = string(quoted)
+			}
+			line, want = append(line, key+"="+text), append(want, key+"="+value)
+		}
+		b := record.Get(&record.Origin{})
+		defer b.Release()
+		r := b.Add([]byte(strings.Join(line, " ")))
+		if err := p.Process(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if got := show(r); got != strings.Join(want, "|") {
+			t.Fatalf("%q reads %q, want %q", r.Raw, got, want)
+		}
+	})
+}
+
+var line = []byte(`time=2026-11-23T03:36:22.123Z level=info msg="request \"handled\" in time" method=GET path=/api/v1/items status=200 bytes=10542 duration=12.3ms trace=4bf92f3577b34da6 cached`)
+
+func TestProcess_DoesNotAllocate(t *testing.T) {
+	p := newProcessor(t, Config{Prefix: "x."})
+	b := record.Get(&record.Origin{})
+	defer b.Release()
+	run := func() {
+		for range 50 {
+			b.Add(line)
+			b.Add(line[:50])
+		}
+		_ = p.Process(t.Context(), b)
+		b.Reset()
+	}
+	run()
+	require.Zero(t, testing.AllocsPerRun(50, run))
+}
+
+func BenchmarkProcess(b *testing.B) {
+	p := newProcessor(b, Config{})
+	batch := record.Get(&record.Origin{})
+	defer batch.Release()
+	b.SetBytes(int64(len(line)) * 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		batch.Reset()
+		for range 1000 {
+			batch.Add(line)
+		}
+		b.StartTimer()
+		_ = p.Process(b.Context(), batch)
+	}
+}
+
+func FuzzProcess(f *testing.F) {
+	f.Add(string(line), " ", "=", `"`)
+	f.Add(`a: 1, b: "2"`, ", ", ": ", "none")
+	f.Add("a=1;b='\\u00e9'", ";", "=", "'")
+	f.Fuzz(func(t *testing.T, text, pair, sign, quote string) {
+		c := Config{Field: "content", PairSeparator: pair, KeyValueSeparator: sign, Quote: quote}
+		p, err := New(c)
+		if err != nil {
+			return
+		}
+		b := record.Get(&record.Origin{})
+		defer b.Release()
+		r := b.Add([]byte(text))
+		require.NoError(t, p.Process(t.Context(), b))
+		if r.Marks&record.Failed != 0 {
+			v, _ := r.Field(record.RawLog)
+			require.Equal(t, text, string(v))
+			return
+		}
+		total := 0
+		for _, field := range r.Fields {
+			total += len(field.Name)
+			if string(field.Value) != "true" {
+				total += len(field.Value)
+			}
+		}
+		require.NotEmpty(t, r.Fields)
+		require.LessOrEqual(t, total, len(text), "%q", text)
+	})
+}

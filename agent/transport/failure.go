@@ -106,6 +106,9 @@ func (f *Failure) Unwrap() error { return f.Err }
 // agree on the case of all of them.
 var classesByCode = map[string]Class{
 	"internalservererror": Retry, "serverbusy": Retry, "shardnotexist": Retry, "logstorewithoutshard": Retry,
+	// The hub took a request with the same signature within the same second:
+	// the next one is signed for another time.
+	"signaturenonceused": Retry,
 
 	"writequotaexceed": Quota, "shardwritequotaexceed": Quota, "readquotaexceed": Quota, "shardreadquotaexceed": Quota,
 

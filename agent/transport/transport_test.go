@@ -119,6 +119,7 @@ func TestClasses(t *testing.T) {
 			{408, ""},
 			{400, "ShardNotExist"},
 			{400, "LogStoreWithoutShard"},
+			{401, "SignatureNonceUsed"},
 		},
 		transport.Quota:    {{403, "WriteQuotaExceed"}, {403, "ShardWriteQuotaExceed"}, {403, "ReadQuotaExceed"}, {429, ""}},
 		transport.Auth:     {{401, "Unauthorized"}, {401, "InvalidAccessKeyId"}, {401, "SignatureNotMatch"}, {401, "SecurityTokenExpired"}, {403, ""}, {407, ""}},

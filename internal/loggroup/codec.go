@@ -57,7 +57,7 @@ func ParseCodec(name string) (Codec, error) {
 // call to the next and is not safe for concurrent use: each lane has its own.
 type Compressor struct {
 	codec Codec
-	lz4   lz4.Compressor
+	lz4   *lz4.Compressor // 140 KiB
 	zstd  *zstd.Encoder
 	zlib  *zlib.Writer
 	out   appender
@@ -72,7 +72,9 @@ func NewCompressor(c Codec) *Compressor {
 	z := &Compressor{codec: c}
 	var err error
 	switch c {
-	case None, LZ4, Snappy:
+	case None, Snappy:
+	case LZ4:
+		z.lz4 = new(lz4.Compressor)
 	case Zstd:
 		// The checksum is left out: the signature covers the body.
 		z.zstd, err = zstd.NewWriter(nil,

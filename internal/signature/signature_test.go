@@ -5,12 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 )
 
 var (
@@ -116,15 +116,15 @@ func requireCode(t *testing.T, r *http.Request, body []byte, code string) {
 	require.Contains(t, []int{400, 401}, refused.Status)
 }
 
+// TestOneBitChangedIsRefused changes every bit of everything that is signed.
 func TestOneBitChangedIsRefused(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		version := rapid.SampledFrom([]Version{V1, V4}).Draw(t, "version")
+	for _, version := range []Version{V1, V4} {
 		r := signed(t, version, testTarget, testBody)
-		body := bytes.Clone(testBody)
-		flip := func(s string) string {
-			p := []byte(s)
-			p[rapid.IntRange(0, len(p)-1).Draw(t, "byte")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
-			return string(p)
+		v := testVerifier()
+		refused := func(what, value string) {
+			if _, err := v.Verify(r, testBody); err == nil {
+				t.Errorf("version %d verifies with %s = %q", version, what, value)
+			}
 		}
 		headers := []string{"Authorization", "Content-Type", "X-Log-Bodyrawsize", "X-Log-Compresstype", "X-Log-Apiversion"}
 		if version == V1 {
@@ -132,37 +132,54 @@ func TestOneBitChangedIsRefused(t *testing.T) {
 		} else {
 			headers = append(headers, "X-Log-Content-Sha256", "X-Log-Date")
 		}
-		what := rapid.SampledFrom(append(headers, "body", "path", "query", "method", "host")).Draw(t, "what")
-		before := r.Header.Get(what)
-		switch what {
-		case "body":
-			body = []byte(flip(string(body)))
-		case "path":
-			r.URL.Path, r.URL.RawPath = flip(r.URL.Path), ""
-		case "query":
-			query := flip(r.URL.RawQuery)
-			a, _ := parseQuery(r.URL.RawQuery)
-			if b, err := parseQuery(query); err == nil && bytes.Equal(appendQueryV1(nil, a), appendQueryV1(nil, b)) {
-				t.Skip("the same query, written otherwise")
-			}
-			r.URL.RawQuery = query
-		case "method":
-			r.Method = flip(r.Method)
-		case "host":
-			if version == V1 {
-				t.Skip("version 1 does not cover the host")
-			}
-			name, port, _ := strings.Cut(r.Host, ":")
-			r.Host = flip(name) + ":" + port
-		default:
-			r.Header.Set(what, flip(before))
-			if strings.TrimSpace(r.Header.Get(what)) == strings.TrimSpace(before) {
-				t.Skip("only space around the value")
-			}
+		for _, name := range headers {
+			valid := r.Header.Get(name)
+			eachFlip(valid, func(value string) {
+				if strings.TrimSpace(value) == valid {
+					return
+				}
+				r.Header.Set(name, value)
+				refused(name, value)
+			})
+			r.Header.Set(name, valid)
 		}
-		_, err := testVerifier().Verify(r, body)
-		require.Error(t, err, "%s: %q", what, before)
-	})
+		method, host, link := r.Method, r.Host, *r.URL
+		eachFlip(method, func(value string) { r.Method = value; refused("method", value) })
+		r.Method = method
+		if version == V4 {
+			eachFlip("project.example.com", func(value string) { r.Host = value + ":7070"; refused("host", value) })
+			r.Host = host
+		}
+		eachFlip(link.Path, func(value string) { r.URL.Path, r.URL.RawPath = value, ""; refused("path", value) })
+		*r.URL = link
+		eachFlip(link.RawQuery, func(value string) {
+			a, _ := parseQuery(link.RawQuery)
+			if b, err := parseQuery(value); err == nil && slices.Equal(a, b) {
+				return // the same query, written otherwise
+			}
+			r.URL.RawQuery = value
+			refused("query", value)
+		})
+		*r.URL = link
+		eachFlip(string(testBody), func(value string) {
+			if _, err := v.Verify(r, []byte(value)); err == nil {
+				t.Errorf("version %d verifies with body %q", version, value)
+			}
+		})
+		_, err := v.Verify(r, testBody)
+		require.NoError(t, err)
+	}
+}
+
+// eachFlip calls f with every string that differs from s in one bit.
+func eachFlip(s string, f func(string)) {
+	for i := range len(s) {
+		for bit := range 8 {
+			p := []byte(s)
+			p[i] ^= 1 << bit
+			f(string(p))
+		}
+	}
 }
 
 func TestHeadersAddedOrRemovedAreRefused(t *testing.T) {

@@ -141,6 +141,9 @@ func (o *Output) Send(ctx context.Context, data []byte) error {
 
 // deliver sends p as it is, and if need be in another form.
 func (o *Output) deliver(ctx context.Context, p *payload) error {
+	if p.records == 0 && !o.config.Ledger {
+		return nil // there is nothing to say
+	}
 	if p.rawBytes > int(o.config.RawBytesMax) && p.records > 1 {
 		return o.sendParts(ctx, p)
 	}
@@ -161,6 +164,8 @@ func (o *Output) deliver(ctx context.Context, p *payload) error {
 		return o.deliver(ctx, plain)
 	case (f.Class == transport.BadData || f.Class == transport.TooLarge) && p.records > 1:
 		return o.sendParts(ctx, p)
+	case f.Class == transport.BadData && p.records == 0:
+		return nil // a receiver without a ledger, which wants no empty groups
 	}
 	return o.explain(p, f)
 }

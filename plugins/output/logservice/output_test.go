@@ -231,6 +231,13 @@ func TestABatchOfWhichAllIsFilteredIsSent(t *testing.T) {
 	require.NoError(t, o.Send(context.Background(), encode(t, o, testBatch())))
 	require.Equal(t, "1000-1010", string(r.taken[0].group.Tag("__wt_range__")))
 	require.Equal(t, "0,0,3", string(r.taken[0].group.Tag("__wt_counts__")))
+
+	r.refuse = func(*stored, int) (int, string) { return 400, "PostBodyInvalid" }
+	require.NoError(t, o.Send(context.Background(), encode(t, o, testBatch())), "no record is lost")
+	o = r.output(t, func(c *Config) { c.Ledger = false })
+	before := r.requests
+	require.NoError(t, o.Send(context.Background(), encode(t, o, testBatch())))
+	require.Equal(t, before, r.requests)
 }
 
 func TestProjectInTheHost(t *testing.T) {

@@ -78,6 +78,7 @@ type class struct {
 	eq          [3]uint64
 	stop        byte
 	runes       []rune // as in the pattern, sorted pairs
+	text        string
 }
 
 // newClass makes a class of sorted pairs of runes.

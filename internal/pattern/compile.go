@@ -261,7 +261,7 @@ func (c *compiler) one(cl *class, next *inst) *inst {
 	}
 	in := c.inst(opOne, next)
 	in.class = cl
-	in.info = &info{first: cl.bytes, text: classText(cl.runes)}
+	in.info = &info{first: cl.bytes, text: cl.text}
 	return in
 }
 

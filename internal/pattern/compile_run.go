@@ -1,6 +1,7 @@
 package pattern
 
 import (
+	"encoding/binary"
 	"fmt"
 	"regexp/syntax"
 	"strings"
@@ -11,7 +12,7 @@ import (
 // that cannot make a difference. It returns nil for a form it does not have.
 func (c *compiler) run(cl *class, least, most int32, greedy bool, next *inst) *inst {
 	follow := c.followOf(cl, least, next)
-	known := &info{first: cl.bytes, text: classText(cl.runes) + quantifier(least, most, greedy)}
+	known := &info{first: cl.bytes, text: cl.text + quantifier(least, most, greedy)}
 	if least == 0 {
 		known.first = cl.bytes.union(next.info.first)
 		known.eof, known.sure = next.info.eof, next.info.sure
@@ -135,11 +136,15 @@ func (c *compiler) class(re *syntax.Regexp) *class {
 }
 
 func (c *compiler) classOf(ranges []rune) *class {
-	key := fmt.Sprint(ranges)
-	cl := c.classes[key]
+	key := make([]byte, 0, 4*len(ranges))
+	for _, r := range ranges {
+		key = binary.LittleEndian.AppendUint32(key, uint32(r))
+	}
+	cl := c.classes[string(key)]
 	if cl == nil {
 		cl = newClass(ranges)
-		c.classes[key] = cl
+		cl.text = classText(ranges)
+		c.classes[string(key)] = cl
 	}
 	return cl
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -46,7 +47,7 @@ func TestSamplesMatchLikeRegexp(t *testing.T) {
 // variations returns the line, and lines that nearly are it.
 func variations(line string) []string {
 	all := []string{line, line + "\n", "\n" + line, line + line, strings.ToUpper(line), strings.ReplaceAll(line, " ", "  ")}
-	for i := range len(line) {
+	for i := 0; i < len(line); i += 1 + len(line)/40 {
 		all = append(all, line[:i], line[i:], line[:i]+line[i+1:], line[:i]+"\xff"+line[i:], line[:i]+"é"+line[i:], line[:i]+"\""+line[i+1:], line[:i]+"\t"+line[i:])
 	}
 	return all
@@ -69,7 +70,7 @@ var shapes = []string{
 func TestShapesMatchLikeRegexp(t *testing.T) {
 	alphabet := []string{"a", "b", "\n", "é", "\xc3", "\xa9"}
 	inputs := []string{""}
-	for from, n := 0, 0; n < 5; n++ {
+	for from, n := 0, 0; n < 4; n++ {
 		end := len(inputs)
 		for _, in := range inputs[from:end] {
 			for _, letter := range alphabet {
@@ -198,7 +199,7 @@ func TestHostilePatternsTakeLinearTime(t *testing.T) {
 		if re.find == nil {
 			continue
 		}
-		in := []byte(h.head + strings.Repeat(h.body, 400_000) + h.tail)
+		in := []byte(h.head + strings.Repeat(h.body, 30_000) + h.tail)
 		began := time.Now()
 		_, _, v := re.find.exec(in, make([]int, 2*len(re.names)))
 		if took := time.Since(began); took > 20*time.Second {
@@ -265,4 +266,26 @@ func ExampleRegexp_FindSubmatchIndex() {
 	// Output:
 	// ip: 10.0.0.1
 	// time: 10/Oct/2025:13:55:36 +0000
+}
+
+func TestRegexpIsSafeForConcurrentUse(t *testing.T) {
+	s := sampleNamed("syslog rfc5424") // has a loop, and so pooled frames
+	re, err := Compile(s.expr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := re.FindSubmatchIndex(nil, []byte(s.lines[0]))
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			var at []int
+			for range 200 {
+				if at = re.FindSubmatchIndex(at, []byte(s.lines[0])); !slices.Equal(at, want) {
+					t.Errorf("got %v, want %v", at, want)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }

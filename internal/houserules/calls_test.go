@@ -192,12 +192,15 @@ func panics(t *tree) (broken []string) {
 }
 
 // startsWithBug is true for "BUG: …" and for calls and sums that start with it.
+// http.ErrAbortHandler is the way net/http has for cutting an answer off.
 func startsWithBug(e ast.Expr) bool {
 	switch x := e.(type) {
 	case *ast.BasicLit:
 		return strings.HasPrefix(x.Value, `"BUG: `) || strings.HasPrefix(x.Value, "`BUG: ")
 	case *ast.BinaryExpr:
 		return startsWithBug(x.X)
+	case *ast.SelectorExpr:
+		return isUse(x, "http", []string{"ErrAbortHandler"})
 	case *ast.CallExpr:
 		return len(x.Args) > 0 && startsWithBug(x.Args[0])
 	}

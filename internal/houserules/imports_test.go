@@ -26,16 +26,13 @@ var wings = map[string][]string{
 // that are not listed are leaves. The root of a wing puts it together and may
 // import all of it.
 var inside = map[string][]string{
-	"agent/tail":             {"agent/checkpoint"},
-	"agent/pipeline":         {"agent/queue"},
-	"agent/control":          {"agent/transport"},
-	"hub/stream":             {"hub/store"},
-	"hub/receiver":           {"hub/stream"},
-	"hub/console":            {"hub/store"},
-	"sdk":                    {"sdk/abi"},
-	"internal/config":        {},
-	"plugins/input/filelog":  {},
-	"plugins/output/fileout": {},
+	"agent/tail":     {"agent/checkpoint"},
+	"agent/pipeline": {"agent/queue"},
+	"agent/control":  {"agent/transport"},
+	"hub/stream":     {"hub/store"},
+	"hub/receiver":   {"hub/stream"},
+	"hub/console":    {"hub/receiver", "hub/store", "hub/stream"},
+	"sdk":            {"sdk/abi"},
 }
 
 // homes says which packages may import a library. A name that ends in / stands
@@ -49,7 +46,7 @@ var homes = []struct {
 	{"github.com/nats-io/", []string{"hub/stream", "hub/fleet"}},
 	{"github.com/VictoriaMetrics/VictoriaMetrics", []string{"hub/store"}},
 	{"github.com/spf13/cobra", []string{"cmd/"}},
-	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "cmd/"}},
+	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "hub/receiver", "cmd/"}},
 	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}},
 	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}},
 	{"github.com/google/jsonschema-go", []string{"internal/config/configdoc"}},

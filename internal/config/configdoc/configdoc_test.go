@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write the golden files")
 type tailConfig struct {
 	// Include are patterns of files, a|b.
 	Include []string `yaml:"include" required:"true" example:"[/var/log/*.log]"`
-	// Idle closes a file that has been quiet this long.
+	// Idle closes a file that has been quiet this long; *.log and __x__, `*` too.
 	Idle time.Duration `yaml:"idle" default:"5m"`
 	// StartAt says where to begin.
 	StartAt string `yaml:"start_at" default:"end" enum:"beginning,end"`
@@ -46,6 +46,8 @@ type sendConfig struct {
 	Buffer config.Size `yaml:"buffer" default:"4MiB"`
 	// Retries is how often to try.
 	Retries int `yaml:"retries" default:"3"`
+	// Strict has no default.
+	Strict bool `yaml:"strict"`
 	// Verify checks the certificate.
 	Verify bool `yaml:"verify" default:"true"`
 	// Headers are added to requests.

@@ -36,7 +36,7 @@ func (g *generator) markdown() []byte {
 		if k.Type.Kind() == reflect.Map {
 			name += ".<name>"
 		}
-		fmt.Fprintf(&b, "\n## `%s`\n\n%s\n\n", name, g.comments.ofType(element(k.Type)))
+		fmt.Fprintf(&b, "\n## `%s`\n\n%s\n\n", name, escape(g.comments.ofType(element(k.Type))))
 		g.keys(&b, element(k.Type))
 	}
 	for _, kind := range kinds() {
@@ -61,7 +61,7 @@ func (g *generator) plugins(b *bytes.Buffer, kind string) {
 			continue
 		}
 		seen[t] = name
-		fmt.Fprintf(b, "%s\n\n", g.comments.ofType(t))
+		fmt.Fprintf(b, "%s\n\n", escape(g.comments.ofType(t)))
 		if len(config.Keys(t)) == 0 {
 			b.WriteString("It has no settings.\n")
 			continue
@@ -121,8 +121,12 @@ func (t *table) row(name string, k config.Key) {
 		def = "required"
 	case k.Default != "":
 		def = "`" + k.Default + "`"
+	case config.IsScalar(k.Type) && k.Type.Kind() == reflect.Bool:
+		def = "`false`"
+	case config.IsScalar(k.Type) && k.Type.Kind() != reflect.String && k.Type.Kind() != reflect.Struct:
+		def = "`0`"
 	}
-	text := t.g.comments.ofKey(k)
+	text := escape(t.g.comments.ofKey(k))
 	if len(k.Enum) > 0 {
 		text += " One of `" + strings.Join(k.Enum, "`, `") + "`."
 	}
@@ -132,6 +136,19 @@ func (t *table) row(name string, k config.Key) {
 	text = strings.ReplaceAll(text, "\n\n", "<br>")
 	text = strings.ReplaceAll(text, "|", `\|`)
 	fmt.Fprintf(t.b, "| `%s` | %s | %s | %s |\n", name, typeName(k), strings.ReplaceAll(def, "|", `\|`), strings.TrimSpace(text))
+}
+
+// escape keeps the characters of plain text from meaning something in Markdown.
+// What stands in backquotes is code already.
+func escape(text string) string {
+	marks := strings.NewReplacer("*", `\*`, "_", `\_`, "<", "&lt;")
+	parts := strings.Split(text, "`")
+	for i := 0; i < len(parts); i += 2 {
+		if i == len(parts)-1 || len(parts)%2 == 1 {
+			parts[i] = marks.Replace(parts[i])
+		}
+	}
+	return strings.Join(parts, "`")
 }
 
 // element is the type inside pointers, lists and maps.

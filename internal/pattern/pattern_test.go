@@ -47,7 +47,7 @@ func TestSamplesMatchLikeRegexp(t *testing.T) {
 // variations returns the line, and lines that nearly are it.
 func variations(line string) []string {
 	all := []string{line, line + "\n", "\n" + line, line + line, strings.ToUpper(line), strings.ReplaceAll(line, " ", "  ")}
-	for i := 0; i < len(line); i += 1 + len(line)/40 {
+	for i := 0; i < len(line); i += 1 + len(line)/20 {
 		all = append(all, line[:i], line[i:], line[:i]+line[i+1:], line[:i]+"\xff"+line[i:], line[:i]+"é"+line[i:], line[:i]+"\""+line[i+1:], line[:i]+"\t"+line[i:])
 	}
 	return all

@@ -221,11 +221,6 @@ func (m *machine) run(in *inst, pos int) int {
 				in = in.next
 			}
 		case opOne:
-			if pos < len(b) && b[pos] < utf8.RuneSelf && in.class.table[b[pos]] != 0 {
-				pos++
-				in = in.next
-				break
-			}
 			if end := in.class.one(b, pos); end >= 0 {
 				in, pos = in.next, end
 				break

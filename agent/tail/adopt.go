@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -39,7 +40,8 @@ type newcomer struct {
 	packed   bool
 	dir      *directory
 	entry    *dirEntry
-	grown    int64 // when it was last seen to change
+	grown    int64       // when it was last seen to change
+	copyOf   *generation // found to be a copy of its beginning
 }
 
 // file sees to a regular file with a new name or inode.
@@ -71,8 +73,11 @@ func (t *Tailer) familyOf(d *directory, name, path string) (family string, sibli
 			family, sibling = link, true
 			return true
 		}
-		if d.entries[base] == nil && len(t.families[basePath]) == 0 && !t.orphanFamily(basePath) || !t.included(basePath) {
+		if !t.included(basePath) {
 			return false
+		}
+		if t.included(path) && d.entries[base] == nil && len(t.families[basePath]) == 0 && !t.orphanFamily(basePath) {
+			return false // a file of its own, with a number in its name
 		}
 		family, sibling = basePath, true
 		return true
@@ -192,7 +197,7 @@ func (t *Tailer) settleAll(now int64) {
 	t.waiting, t.newcomers = nil, nil
 	sort.SliceStable(list, func(i, j int) bool {
 		if list[i].sibling != list[j].sibling {
-			return list[i].sibling
+			return list[j].sibling // what could be a copy comes after its original
 		}
 		return list[i].sibling && list[i].st.mtime < list[j].st.mtime
 	})
@@ -338,30 +343,29 @@ func (t *Tailer) olderThanFamily(n *newcomer) bool {
 	return n.st.mtime < born-clockSlack
 }
 
-// settleCopy decides whether n is a copy of a generation that is followed. A copy
-// is complete, and its end is needed, once the original is truncated: see
-// truncated. Until then it waits.
+// settleCopy decides whether n is a copy of a generation that is followed. Until
+// the original is truncated, see truncated, or n has rested for a while, it
+// waits.
 func (t *Tailer) settleCopy(n *newcomer, now int64) (done, waits bool) {
 	for _, g := range t.families[n.family] {
 		if g.finished || g.spooled || g.fd < 0 || g.id == n.st.id {
 			continue
 		}
-		read, marker, head := g.progress()
-		if !t.sameStart(n, g, head) {
+		if !t.intact(g) {
+			if g.source != nil {
+				g.reader.schedule(g) // its reader finds it truncated
+				return false, true
+			}
 			continue
 		}
-		var st stat
-		if err := t.statBuf.open(g.fd, &st); err != nil || st.size < n.st.size && st.size >= read {
-			continue // a copy is not longer than its original
-		}
-		whole := n.st.size >= read && sameMarker(n.fd, read, marker, t.head[:])
-		if n.st.size >= read && !whole {
+		if !t.prefixOf(n, g) {
 			continue
 		}
+		n.copyOf = g
 		if now-n.grown < copySettle && n.st.links > 0 {
 			return false, true
 		}
-		if whole && (!n.included || n.st.size >= copySure) {
+		if !n.included || n.st.size >= copySure {
 			t.begin(n, n.st.size, true)
 			return true, false
 		}
@@ -369,13 +373,33 @@ func (t *Tailer) settleCopy(n *newcomer, now int64) (done, waits bool) {
 	return false, false
 }
 
-// sameStart reports whether n begins like g, as far as both go.
-func (t *Tailer) sameStart(n *newcomer, g *generation, head signature) bool {
-	if n.st.size >= int64(head.n) {
-		return head.n > 0 && sameHead(n.fd, head, t.head[:])
+// intact reports whether the bytes of g that were read are still there.
+func (t *Tailer) intact(g *generation) bool {
+	read, marker, head := g.progress()
+	return (read >= int64(head.n) || sameHead(g.fd, head, t.head[:])) && sameMarker(g.fd, read, marker, t.head[:])
+}
+
+// compareBytes is how much of the end of a copy is compared with its original.
+const compareBytes = 32 << 10
+
+// prefixOf reports whether n is a copy of g or of its beginning: as the ends of
+// log files differ, its own end is compared, and its head.
+func (t *Tailer) prefixOf(n *newcomer, g *generation) bool {
+	if t.scratch == nil {
+		t.scratch = make([]byte, 2*compareBytes)
 	}
-	mine, err := headOf(n.fd, n.st.size, t.head[:])
-	return err == nil && sameHead(g.fd, mine, t.head[:])
+	mine, theirs := t.scratch[:compareBytes], t.scratch[compareBytes:]
+	return sameBytes(n, g, 0, mine, theirs) && sameBytes(n, g, max(0, n.st.size-compareBytes), mine, theirs)
+}
+
+func sameBytes(n *newcomer, g *generation, off int64, mine, theirs []byte) bool {
+	size := min(int64(len(mine)), n.st.size-off)
+	a, err := readAt(n.fd, mine[:size], off)
+	if err != nil {
+		return false
+	}
+	b, err := readAt(g.fd, theirs[:size], off)
+	return err == nil && bytes.Equal(mine[:a], theirs[:b])
 }
 
 // startOf returns where to begin with a file that is not known.

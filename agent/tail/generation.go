@@ -131,6 +131,9 @@ func headOf(fd int, n int64, buf []byte) (signature, error) {
 
 // sameHead reports whether the file begins with the bytes of sig.
 func sameHead(fd int, sig signature, buf []byte) bool {
+	if sig.n == 0 {
+		return true
+	}
 	got, err := readAt(fd, buf[:sig.n], 0)
 	return err == nil && got == sig.n && checkpoint.Sum(buf[:got]) == sig.sum
 }
@@ -138,6 +141,9 @@ func sameHead(fd int, sig signature, buf []byte) bool {
 // markerOf reads the digest of the bytes before off.
 func markerOf(fd int, off int64, buf []byte) (checkpoint.Digest, error) {
 	n := int(min(off, checkpoint.MarkerBytesMax))
+	if n == 0 {
+		return checkpoint.Digest{}, nil
+	}
 	got, err := readAt(fd, buf[:n], off-int64(n))
 	if err != nil || got < n {
 		return checkpoint.Digest{}, errTruncated
@@ -148,7 +154,7 @@ func markerOf(fd int, off int64, buf []byte) (checkpoint.Digest, error) {
 // sameMarker reports whether the bytes before off are those of marker.
 func sameMarker(fd int, off int64, marker checkpoint.Digest, buf []byte) bool {
 	got, err := markerOf(fd, off, buf)
-	return err == nil && got == marker
+	return err == nil && (off == 0 || got == marker)
 }
 
 // rename notes that g is found under another path.

@@ -217,6 +217,9 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 	if n < before || before > 0 && checkpoint.Sum(r.buf[:before]) != g.marker {
 		return 0, errTruncated
 	}
+	if read < int64(g.head.n) && !sameHead(g.fd, g.head, r.head[:]) {
+		return 0, errChanged
+	}
 	full := n == len(r.buf)
 	g.atEnd = !full
 	data := r.buf[before:n]

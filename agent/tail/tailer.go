@@ -57,6 +57,7 @@ type Tailer struct {
 	dirReader dirReader
 	statBuf   statBuffer
 	head      [checkpoint.HeadBytesMax]byte
+	scratch   []byte
 	dirs      map[string]*directory
 	byID      map[identity]*generation
 	families  map[string][]*generation

@@ -348,7 +348,7 @@ func (t *Tailer) moveTo(g *generation, c *newcomer, now int64) {
 }
 
 // findCopy takes the best copy of g's content from the newcomers: one that has
-// all that was read, or else one that at least begins like it.
+// all that was read, or else one that was seen to be a copy of its beginning.
 func (t *Tailer) findCopy(g *generation, read int64, marker checkpoint.Digest) *newcomer {
 	_, _, head := g.progress()
 	if head.n == 0 {
@@ -365,7 +365,7 @@ func (t *Tailer) findCopy(g *generation, read int64, marker checkpoint.Digest) *
 			}
 			if c.st.size >= read && sameMarker(c.fd, read, marker, t.head[:]) {
 				best = c
-			} else if c.st.size < read && best == nil {
+			} else if c.copyOf == g && best == nil {
 				best = c
 			}
 		}

@@ -74,7 +74,7 @@ func Find(roots []Root, skip string) []File {
 			if d.IsDir() {
 				return enter(root, path, d)
 			}
-			if f, ok := look(root, path, d); ok && !seen[f.Path] {
+			if f, ok := look(roots, root, path, d); ok && !seen[f.Path] {
 				seen[f.Path] = true
 				files = append(files, f)
 			}
@@ -116,13 +116,13 @@ func unreadableDir(path string, err error, files *[]File) error {
 }
 
 // look judges one file; ok is false if it is not a log.
-func look(root Root, path string, d fs.DirEntry) (f File, ok bool) {
+func look(roots []Root, root Root, path string, d fs.DirEntry) (f File, ok bool) {
 	if !hasSuffix(d.Name(), root.Suffixes) || isArchive(d.Name()) {
 		return File{}, false
 	}
 	if d.Type()&fs.ModeSymlink != 0 {
 		target, err := filepath.EvalSymlinks(path)
-		if err != nil {
+		if err != nil || !isBelow(roots, target) {
 			return File{}, false
 		}
 		path = target
@@ -152,6 +152,11 @@ func look(root Root, path string, d fs.DirEntry) (f File, ok bool) {
 	}
 	f.Format = formats.Detect(sample)
 	return f, true
+}
+
+// isBelow tells links within the folders from those that lead out of them.
+func isBelow(roots []Root, path string) bool {
+	return slices.ContainsFunc(roots, func(r Root) bool { return strings.HasPrefix(path, r.Dir+string(filepath.Separator)) })
 }
 
 func hasSuffix(name string, suffixes []string) bool {

@@ -29,6 +29,7 @@ func TestFindTellsLogsFromTheRest(t *testing.T) {
 	write(t, filepath.Join(dir, "state", "own.log"), "x\n")
 	write(t, filepath.Join(dir, "a", "b", "c", "too-deep.log"), "x\n")
 	require.NoError(t, os.Symlink(syslog, filepath.Join(dir, "link")))
+	require.NoError(t, os.Symlink(write(t, filepath.Join(t.TempDir(), "outside"), "x\n"), filepath.Join(dir, "way-out")))
 
 	files := Find([]Root{{Dir: dir, DepthMax: 2}}, filepath.Join(dir, "state"))
 	got := map[string]string{}

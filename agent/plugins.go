@@ -1,0 +1,92 @@
+package agent
+
+import (
+	"fmt"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/agent/tail"
+	"github.com/wasmtail/wasmtail/internal/config"
+)
+
+// Plugins is the table of everything a configuration can name, by the name it
+// has there. Config makes a new settings struct for the configuration to fill;
+// Build is given that struct again. The table is made once and only read.
+type Plugins struct {
+	Inputs     map[string]InputPlugin
+	Processors map[string]ProcessorPlugin
+	Outputs    map[string]OutputPlugin
+}
+
+// InputPlugin makes inputs of one type.
+type InputPlugin struct {
+	Config func() any
+	Build  func(settings any, env InputEnv) (pipeline.Input, error)
+}
+
+// ProcessorPlugin makes processors of one type, one for each lane.
+type ProcessorPlugin struct {
+	Config func() any
+	Build  func(settings any) (pipeline.Processor, error)
+}
+
+// OutputPlugin makes outputs of one type.
+type OutputPlugin struct {
+	Config func() any
+	Build  func(settings any, env OutputEnv) (pipeline.Output, error)
+}
+
+// InputEnv is what the agent lends an input.
+type InputEnv struct {
+	Pipeline    string
+	Checkpoints *checkpoint.Store
+	// Batch bounds the batches the input emits.
+	Batch config.Batch
+	// Readers is how many files may be read at the same time.
+	Readers int
+	// OpenFilesMax bounds the descriptors the input may hold.
+	OpenFilesMax int
+	// SpoolDir takes temporary files, such as unpacked archives.
+	SpoolDir string
+	Log      logrus.FieldLogger
+}
+
+// OutputEnv is what the agent tells an output about itself.
+type OutputEnv struct {
+	AgentID, Hostname, Version string
+}
+
+// FileLister is an input that can say how far it is with each file.
+type FileLister interface {
+	Status() []tail.FileStatus
+}
+
+// Catalog is the table as the configuration reader wants it.
+func (p Plugins) Catalog() config.Catalog {
+	inputs, processors, outputs := map[string]func() any{}, map[string]func() any{}, map[string]func() any{}
+	for name, in := range p.Inputs {
+		inputs[name] = in.Config
+	}
+	for name, proc := range p.Processors {
+		processors[name] = proc.Config
+	}
+	for name, out := range p.Outputs {
+		outputs[name] = out.Config
+	}
+	return config.Catalog{"input": inputs, "processor": processors, "output": outputs}
+}
+
+// Stages builds one lane's processors of a pipeline.
+func (p Plugins) Stages(blocks []config.Block) ([]pipeline.Stage, error) {
+	stages := make([]pipeline.Stage, 0, len(blocks))
+	for i, b := range blocks {
+		processor, err := p.Processors[b.Type].Build(b.Config)
+		if err != nil {
+			return nil, fmt.Errorf("cannot build processor %d (%s): %w", i+1, b.Type, err)
+		}
+		stages = append(stages, pipeline.Stage{Name: fmt.Sprintf("%s#%d", b.Type, i+1), Processor: processor})
+	}
+	return stages, nil
+}

@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/wasmtail/wasmtail/internal/durable"
+)
+
+// state is the agent's folder: identity, lock, and what was refused for good.
+type state struct {
+	dir     string
+	agentID string
+	lock    *os.File
+
+	mu       sync.Mutex
+	rejected int // payloads put aside by this process, for their file names
+}
+
+// rejectedBytesMax bounds the folder of refused payloads. Above it a refused
+// payload is tried again instead of put aside: nothing is thrown away.
+const rejectedBytesMax = 256 << 20
+
+// openState creates or opens dir with mode 0700, and holds its lock until
+// close: two agents on one folder would acknowledge each other's positions.
+func openState(dir string) (*state, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot create data_dir %s: %w", dir, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open data_dir %s: %w; it must be writable by this user", dir, err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = lock.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("cannot use data_dir %s: another agent runs on it; stop it, or give this one a folder of its own", dir)
+		}
+		return nil, fmt.Errorf("cannot lock data_dir %s: %w", dir, err)
+	}
+	s := &state{dir: dir, lock: lock}
+	if s.agentID, err = loadAgentID(filepath.Join(dir, "agent-id")); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *state) close() error { return s.lock.Close() }
+
+// loadAgentID reads the agent's id, 32 hex digits, and makes one the first time.
+func loadAgentID(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(data)); err == nil && len(id) == 32 {
+		if _, err := hex.DecodeString(id); err == nil {
+			return id, nil
+		}
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("cannot read the agent's identity: %w", err)
+	}
+	var raw [16]byte
+	_, _ = rand.Read(raw[:]) // never fails
+	id := hex.EncodeToString(raw[:])
+	if err := durable.WriteFile(durable.OS{}, path, []byte(id+"\n")); err != nil {
+		return "", fmt.Errorf("cannot save the agent's identity: %w", err)
+	}
+	return id, nil
+}
+
+// putAside keeps a payload that an output's receiver refused for good, with
+// the reason beside it.
+func (s *state) putAside(output string, payload []byte, reason error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dir := filepath.Join(s.dir, "rejected")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if used := folderBytes(dir); used+int64(len(payload)) > rejectedBytesMax {
+		return fmt.Errorf("%s holds %d bytes: look into it and empty it", dir, used)
+	}
+	s.rejected++
+	base := filepath.Join(dir, fmt.Sprintf("%s-%d-%d", output, time.Now().UnixNano(), s.rejected))
+	note, err := json.Marshal(map[string]any{"output": output, "reason": reason.Error(), "time": time.Now().UTC(), "bytes": len(payload)})
+	if err != nil {
+		return err
+	}
+	return errors.Join(durable.WriteFile(durable.OS{}, base+".payload", payload), durable.WriteFile(durable.OS{}, base+".json", note))
+}
+
+func folderBytes(dir string) int64 {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0
+	}
+	var sum int64
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			sum += info.Size()
+		}
+	}
+	return sum
+}

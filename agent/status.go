@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/wasmtail/wasmtail/agent/tail"
+)
+
+// Status is what the agent says of itself on GET /api/v1/status.
+type Status struct {
+	AgentID   string           `json:"agent_id"`
+	Version   string           `json:"version"`
+	Started   time.Time        `json:"started"`
+	DataDir   string           `json:"data_dir"`
+	Pipelines []PipelineStatus `json:"pipelines"`
+	Outputs   []OutputStatus   `json:"outputs"`
+}
+
+// PipelineStatus is the state of one pipeline.
+type PipelineStatus struct {
+	Name     string            `json:"name"`
+	Input    string            `json:"input"`
+	Logstore string            `json:"logstore"`
+	Outputs  []string          `json:"outputs"`
+	Files    []tail.FileStatus `json:"files,omitempty"`
+}
+
+// OutputStatus is the state of one output.
+type OutputStatus struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	// Error of the last attempt, "" while the output delivers.
+	Error        string    `json:"error,omitempty"`
+	FailingSince time.Time `json:"failing_since,omitzero"`
+	// QueuedBytes wait or are under way, encoded.
+	QueuedBytes int64 `json:"queued_bytes"`
+}
+
+func (a *agent) status() Status {
+	s := Status{AgentID: a.state.agentID, Version: a.o.Version, Started: a.started, DataDir: a.o.File.DataDir}
+	for _, name := range slices.Sorted(maps.Keys(a.pipelines)) {
+		p := a.o.File.Pipelines[name]
+		ps := PipelineStatus{Name: name, Input: p.Input.Type, Logstore: p.Logstore, Outputs: p.Outputs}
+		if files, ok := a.inputs[name].(FileLister); ok {
+			ps.Files = files.Status()
+		}
+		s.Pipelines = append(s.Pipelines, ps)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.outlets)) {
+		o := a.outlets[name]
+		os := OutputStatus{Name: name, Type: a.o.File.Outputs[name].Type, QueuedBytes: o.Queued()}
+		if err, since := o.Health(); err != nil {
+			os.Error, os.FailingSince = err.Error(), since
+		}
+		s.Outputs = append(s.Outputs, os)
+	}
+	return s
+}

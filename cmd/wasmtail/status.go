@@ -1,0 +1,167 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/wasmtail/wasmtail/agent"
+	"github.com/wasmtail/wasmtail/agent/tail"
+)
+
+func statusCommand() *cobra.Command {
+	var path, admin, output string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how far the running agent is with each file, the worst first",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if admin == "" {
+				file, err := loadConfig(path)
+				if err != nil {
+					return err
+				}
+				admin = file.Admin.Listen
+			}
+			status, raw, err := askStatus(cmd.Context(), admin)
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				_, err = cmd.OutOrStdout().Write(raw)
+				return err
+			}
+			printStatus(cmd.OutOrStdout(), status, time.Now(), all)
+			return nil
+		},
+	}
+	configFlag(cmd, &path)
+	outputFlag(cmd, &output)
+	cmd.Flags().StringVar(&admin, "admin", "", "`ADDRESS` of the agent's admin listener; that of the configuration if not set")
+	cmd.Flags().BoolVar(&all, "all", false, "list all files, not only the worst twenty")
+	return cmd
+}
+
+// askStatus asks a running agent.
+func askStatus(ctx context.Context, admin string) (s agent.Status, raw []byte, err error) {
+	client := http.Client{Timeout: 10 * time.Second}
+	url := "http://" + admin
+	if socket, ok := strings.CutPrefix(admin, "unix:"); ok {
+		url = "http://agent"
+		client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		}}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v1/status", http.NoBody)
+	if err != nil {
+		return s, nil, &exitError{exitUsage, fmt.Errorf("cannot use the admin address %q: %w", admin, err)}
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return s, nil, &exitError{exitUnavailable, fmt.Errorf("cannot reach the agent at %s: %w; is it running with this configuration?", admin, err)}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if raw, err = io.ReadAll(resp.Body); err != nil {
+		return s, nil, fmt.Errorf("cannot read the agent's answer: %w", err)
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return s, nil, fmt.Errorf("cannot read the agent's answer: %w", err)
+	}
+	return s, raw, nil
+}
+
+// filesShown is how many files a screen takes.
+const filesShown = 20
+
+type fileLine struct {
+	pipeline string
+	tail.FileStatus
+}
+
+func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
+	_, _ = fmt.Fprintf(w, "agent %s · version %s · up %s · state %s\n\n", s.AgentID[:min(8, len(s.AgentID))], s.Version,
+		now.Sub(s.Started).Round(time.Second), s.DataDir)
+	for _, o := range s.Outputs {
+		state := "delivers"
+		if o.Error != "" {
+			state = fmt.Sprintf("FAILS since %s: %s", o.FailingSince.Local().Format(time.TimeOnly), o.Error)
+		}
+		_, _ = fmt.Fprintf(w, "output %s (%s) %s · %s waiting\n", o.Name, o.Type, state, humanize.IBytes(uint64(o.QueuedBytes)))
+	}
+	var files []fileLine
+	for _, p := range s.Pipelines {
+		for _, f := range p.Files {
+			files = append(files, fileLine{p.Name, f})
+		}
+	}
+	sortWorstFirst(files)
+	left := 0
+	if !all && len(files) > filesShown {
+		left = len(files) - filesShown
+		files = files[:filesShown]
+	}
+	_, _ = fmt.Fprintln(w)
+	printFiles(w, files, now)
+	if left > 0 {
+		_, _ = fmt.Fprintf(w, "and %d more that are better off; --all lists them\n", left)
+	}
+}
+
+// sortWorstFirst puts unreadable files first, then those that wait longest.
+func sortWorstFirst(files []fileLine) {
+	slices.SortStableFunc(files, func(a, b fileLine) int {
+		return cmp.Or(
+			-cmp.Compare(len(a.Reason), 0)+cmp.Compare(len(b.Reason), 0),
+			compareSince(a.UnreadSince, b.UnreadSince),
+			cmp.Compare(b.Lag, a.Lag),
+			strings.Compare(a.Path, b.Path),
+		)
+	})
+}
+
+// compareSince puts the longest wait first and no wait last.
+func compareSince(a, b time.Time) int {
+	if a.IsZero() != b.IsZero() {
+		if a.IsZero() {
+			return 1
+		}
+		return -1
+	}
+	return a.Compare(b)
+}
+
+func printFiles(w io.Writer, files []fileLine, now time.Time) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "FILE\tPIPELINE\tSTATE\tSIZE\tREAD\tACKED\tLAG\tPARSED\tFAILED\tFILTERED")
+	for _, f := range files {
+		lag := humanize.IBytes(uint64(f.Lag))
+		if !f.UnreadSince.IsZero() {
+			lag += " " + now.Sub(f.UnreadSince).Round(time.Millisecond*100).String()
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%d\n", f.Path, f.pipeline, f.State,
+			humanize.IBytes(uint64(max(0, f.Size))), f.Read, f.Acked, lag, f.Framed, 0, 0)
+		if f.Reason != "" {
+			_, _ = fmt.Fprintf(t, "  └ %s%s\t\t\t\t\t\t\t\t\t\n", f.Reason, prefixed("; fix: ", f.Fix))
+		}
+	}
+	_ = t.Flush()
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}

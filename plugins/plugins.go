@@ -1,0 +1,60 @@
+// Package plugins is the table of everything a configuration can name.
+package plugins
+
+import (
+	"github.com/wasmtail/wasmtail/agent"
+	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/plugins/input/filelog"
+	"github.com/wasmtail/wasmtail/plugins/output/fileout"
+	"github.com/wasmtail/wasmtail/plugins/output/logservice"
+	"github.com/wasmtail/wasmtail/plugins/processor/delimiter"
+	"github.com/wasmtail/wasmtail/plugins/processor/jsonfields"
+	"github.com/wasmtail/wasmtail/plugins/processor/keyvalue"
+	"github.com/wasmtail/wasmtail/plugins/processor/regex"
+	"github.com/wasmtail/wasmtail/plugins/processor/timestamp"
+)
+
+// Standard returns the plugins of this program, by the names they have in a
+// configuration.
+func Standard() agent.Plugins {
+	return agent.Plugins{
+		Inputs: map[string]agent.InputPlugin{
+			"files": {Config: func() any { return new(filelog.Config) }, Build: files},
+		},
+		Processors: map[string]agent.ProcessorPlugin{
+			"delimiter": processor(delimiter.New),
+			"json":      processor(jsonfields.New),
+			"keyvalue":  processor(keyvalue.New),
+			"logfmt":    processor(keyvalue.New),
+			"regex":     processor(regex.New),
+			"time":      processor(timestamp.New),
+		},
+		Outputs: map[string]agent.OutputPlugin{
+			"file":       {Config: func() any { return new(fileout.Config) }, Build: file},
+			"logservice": {Config: func() any { return new(logservice.Config) }, Build: logService},
+			"stdout":     {Config: func() any { return new(fileout.Config) }, Build: file},
+		},
+	}
+}
+
+// processor makes a table entry of a constructor, whatever its settings are.
+func processor[C any](build func(C) (pipeline.Processor, error)) agent.ProcessorPlugin {
+	return agent.ProcessorPlugin{
+		Config: func() any { return new(C) },
+		Build:  func(settings any) (pipeline.Processor, error) { return build(*settings.(*C)) },
+	}
+}
+
+func files(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return filelog.New(*settings.(*filelog.Config), filelog.Env{
+		Checkpoints: env.Checkpoints, Pipeline: env.Pipeline, Readers: env.Readers, OpenFilesMax: env.OpenFilesMax, BatchBytes: int(env.Batch.Size), SpoolDir: env.SpoolDir, Log: env.Log,
+	})
+}
+
+func file(settings any, env agent.OutputEnv) (pipeline.Output, error) {
+	return fileout.New(*settings.(*fileout.Config), env.Hostname)
+}
+
+func logService(settings any, env agent.OutputEnv) (pipeline.Output, error) {
+	return logservice.New(*settings.(*logservice.Config), logservice.Env{AgentID: env.AgentID, Hostname: env.Hostname, Version: env.Version})
+}

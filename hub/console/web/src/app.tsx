@@ -5,7 +5,7 @@ import * as api from "./api";
 import { Feed } from "./feed";
 import { count } from "./logic/format";
 import { type View, fromHash, toHash } from "./logic/hash";
-import { type Filter, searchWords, split, toggleFilter } from "./logic/query";
+import { type Filter, forHub, searchWords, split, toggleFilter } from "./logic/query";
 import { type Range, bounds, stepFor, stepText } from "./logic/range";
 import type { Row } from "./logic/record";
 import { bestGroup } from "./logic/series";
@@ -73,7 +73,7 @@ export function App() {
 
 	const slash = view.store.indexOf("/");
 	const scope = useMemo<api.Scope>(
-		() => ({ project: view.store.slice(0, Math.max(0, slash)), logstore: view.store.slice(slash + 1), query: view.query }),
+		() => ({ project: view.store.slice(0, Math.max(0, slash)), logstore: view.store.slice(slash + 1), query: forHub(view.query) }),
 		[view.store, view.query],
 	);
 	const question = JSON.stringify([scope, view.range, asked]);
@@ -172,7 +172,7 @@ export function App() {
 							details={(row: Row) => <Details row={row} project={scope.project} filters={filters} onToggle={toggle} />}
 							footer={<Footer shown={!empty} loading={state.loadingMore} more={state.more} full={buffer.trimmed || buffer.rows.length >= buffer.limit} limit={buffer.limit} />}
 						/>
-						<Pill live={view.live} paused={buffer.paused} waiting={buffer.waitingCount} dropped={buffer.dropped} onResume={resume} note={state.link === "refused" ? state.linkNote : ""} />
+						<Pill live={view.live} paused={buffer.paused} waiting={buffer.waitingCount} dropped={buffer.dropped} onResume={resume} onReload={() => ask(0)} note={state.link === "refused" ? state.linkNote : ""} />
 						{empty && state.error && !badQuery && <Failed title={state.error.status === 0 ? "The hub does not answer" : "The hub could not answer"} message={state.error.message} onRetry={() => ask(0)} />}
 						{empty && badQuery && <div class="card none"><h2>The query could not be read</h2></div>}
 						{empty && !state.error && stores.data && (anything
@@ -191,7 +191,7 @@ function Footer({ shown, loading, more, full, limit }: { shown: boolean; loading
 	return <p class="end">{full ? `The newest ${count(limit)} lines are kept here. Choose an earlier time range to see older ones.` : loading ? "Loading older lines…" : more ? "\u00a0" : "These are all."}</p>;
 }
 
-function Pill({ live, paused, waiting, dropped, note, onResume }: { live: boolean; paused: boolean; waiting: number; dropped: number; note: string; onResume: () => void }) {
+function Pill({ live, paused, waiting, dropped, note, onResume, onReload }: { live: boolean; paused: boolean; waiting: number; dropped: number; note: string; onResume: () => void; onReload: () => void }) {
 	return (
 		<div class="pills" aria-live="polite">
 			{live && paused && (
@@ -199,7 +199,7 @@ function Pill({ live, paused, waiting, dropped, note, onResume }: { live: boolea
 					{waiting > 0 ? <><b>{count(waiting)}</b> new {waiting === 1 ? "line" : "lines"} — resume</> : "Paused — resume"}
 				</button>
 			)}
-			{dropped > 0 && <span class="pill warn" title="The stored lines are complete; run the query again to see them.">{count(dropped)} lines came too fast to show</span>}
+			{dropped > 0 && <button type="button" class="pill warn" title="The store has them all. Running the query again shows the newest." onClick={onReload}>{count(dropped)} lines came too fast to show — reload</button>}
 			{note && <span class="pill warn" title={note}>This query cannot be followed live</span>}
 		</div>
 	);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { clause, join, quote, searchWords, split, toggleFilter } from "../src/logic/query";
+import { clause, forHub, join, quote, searchWords, split, toggleFilter } from "../src/logic/query";
 
 const f = (field: string, value: string, exclude = false) => ({ field, value, exclude });
 
@@ -25,6 +25,16 @@ describe("clause", () => {
 		expect(clause(f("not", "x"))).toBe('"not":="x"');
 		expect(clause(f("Range", "x"))).toBe('"Range":="x"');
 		expect(clause(f("2xx", "x"))).toBe('"2xx":="x"');
+	});
+});
+
+describe("forHub", () => {
+	it.each([
+		["order", '"order"'], ["Order placed", '"Order" placed'], ["count:5", '"count":5'], [" limit", '"limit"'], ["orders", "orders"], ["order.id:5", "order.id:5"],
+		["placed order", "placed order"], ['"order"', '"order"'], ["-order", "-order"], ["* | limit 5", "* | limit 5"], ["", ""],
+	])("%j becomes %j", (query, want) => expect(forHub(query)).toBe(want));
+	it("is not needed for filters", () => {
+		for (const name of ["hash", "count", "first"]) expect(clause(f(name, "x"))).toBe(`"${name}":="x"`);
 	});
 });
 

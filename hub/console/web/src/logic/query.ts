@@ -22,6 +22,21 @@ const keywords = new Set(
 		"string_range value_type options").split(" "),
 );
 
+// Names of pipes and of what they compute. The language takes one at the start of a query for a
+// mistake, even where it is a word to look for, or the name of a field.
+const pipes = new Set(
+	("block_stats blocks_count collapse_nums copy cp decolorize delete del rm drop drop_empty_fields extract extract_regexp facets field_names " +
+		"field_values fields keep filter where first format join json_array_len hash last len limit head math eval offset skip pack_json " +
+		"pack_logfmt pack_logmft rename mv replace replace_regexp sample sort order stats stats_remote by stream_context top union uniq " +
+		"unpack_json unpack_logfmt unpack_syslog unpack_words unroll avg count count_empty count_uniq count_uniq_hash histogram json_values " +
+		"max median min quantile rate rate_sum row_any row_max row_min sum sum_len uniq_values values").split(" "),
+);
+
+/** The query as the hub takes it: words work at its start whatever else they may mean. */
+export function forHub(query: string): string {
+	return query.replace(/^\s*([A-Za-z_]+)(?![\p{L}\p{N}_.])/u, (all, word: string) => (pipes.has(word.toLowerCase()) ? quote(word) : all));
+}
+
 /** Quotes text as a LogsQL string. Any text survives, control characters included. */
 export function quote(text: string): string {
 	return JSON.stringify(wellFormed(text)).replace(/[\u007f-\u009f\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
@@ -33,7 +48,7 @@ function wellFormed(text: string): string {
 }
 
 function fieldName(name: string): string {
-	return simpleName.test(name) && !keywords.has(name.toLowerCase()) ? name : quote(name);
+	return simpleName.test(name) && !keywords.has(name.toLowerCase()) && !pipes.has(name.toLowerCase()) ? name : quote(name);
 }
 
 /** Writes one filter as a LogsQL clause. */

@@ -200,9 +200,22 @@ func TestGenerate_SchemaAgreesWithTheProgram(t *testing.T) {
 }
 
 func TestWriteAndCheck(t *testing.T) {
-	// A copy of the sources it needs is more than a test should make, so the
-	// files are written beside the real ones' golden copies.
-	_, _, err := Generate(catalog(), t.TempDir())
-	require.ErrorContains(t, err, "cannot read the sources")
-	require.Error(t, Check(catalog(), t.TempDir()))
+	dir := t.TempDir()
+	require.Error(t, Check(catalog(), dir), "there are no sources")
+	for _, pattern := range []string{"internal/config/*.go", "internal/config/configdoc/*.go"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		require.NoError(t, err)
+		for _, name := range files {
+			data, err := os.ReadFile(name)
+			require.NoError(t, err)
+			to := filepath.Join(dir, filepath.Dir(pattern), filepath.Base(name))
+			require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o750))
+			require.NoError(t, os.WriteFile(to, data, 0o600))
+		}
+	}
+	require.ErrorIs(t, Check(catalog(), dir), os.ErrNotExist)
+	require.NoError(t, Write(catalog(), dir))
+	require.NoError(t, Check(catalog(), dir))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, SchemaPath), []byte("{}"), 0o600))
+	require.ErrorContains(t, Check(catalog(), dir), "docs/config.schema.json is not what the sources say: run `make generate`")
 }

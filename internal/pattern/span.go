@@ -24,8 +24,8 @@ const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 	lows  = 0x7f7f7f7f7f7f7f7f
-	// wordsBeforeIndex words are searched in place before bytes.IndexByte is
-	// called: most fields of a log line are shorter than its cost.
+	// bytesBeforeIndex bytes are searched in place before bytes.IndexByte is
+	// called: most fields of a log line are shorter than its call is worth.
 	bytesBeforeIndex = 32
 )
 

@@ -85,6 +85,7 @@ type pass struct {
 	sealAt  time.Time
 	purgeAt time.Time
 	hidden  []due // rows that a remote store does not show yet
+	known   known // what the store has of the messages up to until
 
 	settling bool
 	settled  chan error // holds 1: one seal is under way at a time
@@ -484,51 +485,4 @@ func (o *outcome) settle(id *Identity, missing Ranges, whole bool) {
 	if size := id.End - id.Start; size > 0 {
 		o.filtered = int64(math.Round(float64(id.Filtered) * float64(missing.Bytes()) / float64(size)))
 	}
-}
-
-// present returns how many records of a message are in the store already, by
-// offset. It asks only below the high-water mark of the last run.
-func (p *pass) present(ctx context.Context, seq uint64, at time.Time) (map[int64]int, error) {
-	if seq > p.until || len(p.group.Logs) == 0 {
-		return nil, nil
-	}
-	q := store.Query{
-		Project: p.id.Project,
-		LogsQL:  FieldSeq + ":=" + strconv.Quote(strconv.FormatUint(seq, 10)),
-		Pipes:   "| fields " + FieldOffset,
-	}
-	q.Start, q.End = p.window(at)
-	found := make(map[int64]int)
-	err := p.s.o.Querier.Run(ctx, q, func(row []store.Field) error {
-		for i := range row {
-			if row[i].Name == FieldOffset {
-				n, err := strconv.ParseInt(row[i].Value, 10, 64)
-				found[n]++
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cannot ask the store for the records of message %d: %w", seq, err)
-	}
-	return found, nil
-}
-
-// window bounds the times under which the records of p.group can be filed. Zero
-// means any.
-func (p *pass) window(at time.Time) (start, end int64) {
-	now := time.Now()
-	if !inside(at.UnixNano(), now, p.s.o.Retention) {
-		return 0, 0
-	}
-	start, end = at.UnixNano(), at.UnixNano()
-	oldest := now.Add(-p.s.o.Retention - 48*time.Hour).UnixNano()
-	for i := range p.group.Logs {
-		t := int64(p.group.Logs[i].Time)*int64(time.Second) + int64(p.group.Logs[i].TimeNS)
-		if t >= oldest && t <= now.Add(2*store.FutureMax).UnixNano() {
-			start, end = min(start, t), max(end, t)
-		}
-	}
-	return start - int64(time.Second), end + int64(time.Second)
 }

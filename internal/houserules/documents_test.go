@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -116,4 +117,27 @@ func anchors(text string) map[string]bool {
 		found[name] = true
 	})
 	return found
+}
+
+var (
+	yamlBlockRE    = regexp.MustCompile("(?ms)^```ya?ml\n(.*?)^```")
+	substitutionRE = regexp.MustCompile(`\$\{(env|file|cred):([^}:]+)[^}]*\}`)
+	topKeyRE       = regexp.MustCompile(`(?m)^(outputs|pipelines):`)
+)
+
+// examples are the whole configurations of the agent in a file: blocks of a
+// document, and YAML files, that state a version and have pipelines.
+func examples(name, text string) []string {
+	var list []string
+	switch path.Ext(name) {
+	case ".md":
+		for _, m := range yamlBlockRE.FindAllStringSubmatch(text, -1) {
+			list = append(list, m[1])
+		}
+	case ".yaml", ".yml":
+		list = append(list, text)
+	}
+	return slices.DeleteFunc(list, func(text string) bool {
+		return !strings.Contains("\n"+text, "\nversion: 1\n") || !topKeyRE.MatchString(text)
+	})
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/itchyny/timefmt-go"
 )
 
 func BenchmarkParse(b *testing.B) {
@@ -42,6 +44,25 @@ func BenchmarkParse(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkOthers is what the same text costs elsewhere.
+func BenchmarkOthers(b *testing.B) {
+	const text = "23/Nov/2026:03:36:22 +0000"
+	b.Run("TimePackage", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := time.Parse("02/Jan/2006:15:04:05 -0700", text); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Timefmt", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := timefmt.Parse(text, "%d/%b/%Y:%H:%M:%S %z"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func mustLocation(tb testing.TB, name string) *time.Location {

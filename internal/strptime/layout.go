@@ -61,7 +61,9 @@ type form struct {
 	// tail says that what follows the prefix of a full date is only seconds,
 	// their fraction and a zone.
 	tail bool
-	unit epochUnit
+	// seconds says that the tail begins with the seconds.
+	seconds bool
+	unit    epochUnit
 }
 
 // slot is where a number goes.
@@ -255,6 +257,9 @@ func compileForm(text string) (form, error) {
 	f.fuse()
 	f.findSplit()
 	f.tail = f.kind == fullDate && f.split > 0
+	if f.split < len(f.ops) {
+		f.seconds = f.ops[f.split].code == opNumber2 && f.ops[f.split].slot == slotSecond
+	}
 	for _, o := range f.ops[f.split:] {
 		switch o.code {
 		case opNothing, opFraction, opOptFraction, opOffset, opOptOffset, opZoneName, opWeekdayName:

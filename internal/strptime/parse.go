@@ -16,6 +16,9 @@ var (
 // a full month name and a time, has 35 bytes.
 const prefixBytesMax = 48
 
+// suffixBytesMax holds a space, an offset, a space and the name of a zone.
+const suffixBytesMax = 16
+
 // Parser parses the texts of one layout. It is not safe for concurrent use.
 type Parser struct {
 	layout *Layout
@@ -32,8 +35,13 @@ type cache struct {
 	size   int
 	fields fields
 	local  int64 // local seconds of the prefix, for forms with a tail
-	year   int
-	day    int64
+	// suffix is what followed two digits of seconds in a text without a
+	// fraction, and tail what it means; suffixSize is -1 when there is none.
+	suffix     [suffixBytesMax]byte
+	suffixSize int
+	tail       fields
+	year       int
+	day        int64
 }
 
 type zoneKind uint8
@@ -56,7 +64,11 @@ type fields struct {
 
 // NewParser returns a parser of its own for one goroutine.
 func (l *Layout) NewParser() *Parser {
-	return &Parser{layout: l, caches: make([]cache, len(l.forms)), zone: newZoneCache(l.loc)}
+	p := &Parser{layout: l, caches: make([]cache, len(l.forms)), zone: newZoneCache(l.loc)}
+	for i := range p.caches {
+		p.caches[i].suffixSize = -1
+	}
+	return p
 }
 
 // Parse returns the time in text in nanoseconds since 1970 UTC. White space
@@ -87,6 +99,9 @@ func (p *Parser) parse(i int, text []byte, reference int64) (int64, error) {
 	if f.kind == number {
 		return parseNumber(text, f.unit)
 	}
+	if t, ok := p.fromMemory(c, text); ok {
+		return t, nil
+	}
 	var v fields
 	at, known := c.size, false
 	if at > 0 && len(text) >= at && string(text[:at]) == string(c.prefix[:at]) {
@@ -110,9 +125,37 @@ func (p *Parser) parse(i int, text []byte, reference int64) (int64, error) {
 		return 0, ErrFormat
 	}
 	if known {
+		if f.seconds && v.nanos == 0 {
+			c.rememberSuffix(text, &v)
+		}
 		return nanoseconds(p.utc(c.local+int64(v.slots[slotSecond]), &v), int64(v.nanos))
 	}
 	return p.finish(f, c, &v, reference)
+}
+
+// fromMemory reads a text that differs from the one before in its two digits of
+// seconds only.
+func (p *Parser) fromMemory(c *cache, text []byte) (int64, bool) {
+	at := c.size
+	if c.suffixSize < 0 || len(text) != at+2+c.suffixSize || string(text[:at]) != string(c.prefix[:at]) ||
+		string(text[at+2:]) != string(c.suffix[:c.suffixSize]) {
+		return 0, false
+	}
+	tens, units := text[at]-'0', text[at+1]-'0'
+	if tens > 5 || units > 9 { // also a leap second, which is rare
+		return 0, false
+	}
+	t, err := nanoseconds(p.utc(c.local+int64(tens)*10+int64(units), &c.tail), 0)
+	return t, err == nil
+}
+
+// rememberSuffix keeps what follows the seconds of text, and what it means.
+func (c *cache) rememberSuffix(text []byte, v *fields) {
+	at := c.size + 2
+	if len(text) < at || len(text)-at > len(c.suffix) || text[at-2]-'0' > 9 || text[at-1]-'0' > 9 {
+		return
+	}
+	c.suffixSize, c.tail = copy(c.suffix[:], text[at:]), *v
 }
 
 // remember keeps a prefix and what it means.

@@ -36,9 +36,19 @@ func skipSpace(s []byte, at int) int {
 // first byte is s[at], and whether the string has escapes.
 func skipString(s []byte, at int) (end int, escaped bool) {
 	for {
-		at = plain(s, at)
-		if at == len(s) {
-			return badEnd, escaped
+		// Like plain, but without a call for the usual string.
+		for at+8 <= len(s) {
+			w := binary.LittleEndian.Uint64(s[at:])
+			if found := special(w); found != 0 {
+				at += bits.TrailingZeros64(found) >> 3
+				break
+			}
+			at += 8
+		}
+		if at+8 > len(s) {
+			if at = plain(s, at); at == len(s) {
+				return badEnd, escaped
+			}
 		}
 		switch s[at] {
 		case '"':
@@ -54,15 +64,18 @@ func skipString(s []byte, at int) (end int, escaped bool) {
 	}
 }
 
+// special flags quotes, backslashes and control characters in eight bytes. The
+// lowest byte it flags is right; those above may be wrong.
+func special(w uint64) uint64 {
+	quote, slash := w^(ones*'"'), w^(ones*'\\')
+	return (((w - ones*0x20) &^ w) | ((quote - ones) &^ quote) | ((slash - ones) &^ slash)) & highs
+}
+
 // plain returns the position of the first quote, backslash or control
-// character from at on, or the length of s. It looks at eight bytes at once:
-// for each of the three, the lowest byte it flags is right.
+// character from at on, or the length of s.
 func plain(s []byte, at int) int {
 	for at+8 <= len(s) {
-		w := binary.LittleEndian.Uint64(s[at:])
-		quote, slash := w^(ones*'"'), w^(ones*'\\')
-		found := ((w - ones*0x20) &^ w) | ((quote - ones) &^ quote) | ((slash - ones) &^ slash)
-		if found &= highs; found != 0 {
+		if found := special(binary.LittleEndian.Uint64(s[at:])); found != 0 {
 			return at + bits.TrailingZeros64(found)>>3
 		}
 		at += 8

@@ -196,7 +196,9 @@ func (t *Tailer) planChanged(g *generation, now int64) {
 	if g.unread() > 0 && g.unreadSince == 0 {
 		g.unreadSince = now
 	}
-	if g.isIdle() && g.source != nil && g.fd >= 0 && now >= g.retryAt && !g.rewind.Load() {
+	if g.rewind.Load() {
+		t.plan(g, now)
+	} else if g.isIdle() && g.source != nil && g.fd >= 0 && now >= g.retryAt {
 		g.atEnd = false
 		t.queue(g)
 	}

@@ -184,7 +184,7 @@ await check("a search narrows", async () => {
 	});
 	must(word, "no word to search for");
 	await ask(word);
-	await rows.first().waitFor();
+	await until(() => document.querySelector(".row"), null, `"${word}" finds nothing`);
 	const found = await total();
 	must(found > 0 && found < all, `"${word}": ${found} of ${all}`);
 	must(decodeURIComponent(new URL(page.url()).hash).includes(word), "the address does not carry the query");

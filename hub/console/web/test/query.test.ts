@@ -57,6 +57,12 @@ describe("split", () => {
 		expect(split('a:="x" (b or c)')).toEqual({ filters: [f("a", "x")], rest: "b or c" });
 		expect(split('a:="x" (b or c) (d or e)').rest).toBe("(b or c) (d or e)");
 	});
+	it("keeps the star that a pipe needs before it", () => {
+		expect(split("* | stats count()")).toEqual({ filters: [], rest: "* | stats count()" });
+		expect(join(split("* | stats count()"))).toBe("* | stats count()");
+		expect(toggleFilter("* | limit 1", f("a", "x"))).toBe('a:="x" | limit 1');
+		expect(toggleFilter('a:="x" | limit 1', f("a", "x"))).toBe("* | limit 1");
+	});
 	it("keeps pipes at the end", () => {
 		expect(split('a:="x|y" word | limit 5')).toEqual({ filters: [f("a", "x|y")], rest: "word | limit 5" });
 	});

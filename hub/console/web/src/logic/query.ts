@@ -89,7 +89,7 @@ export function split(query: string): SplitQuery {
 	}
 	rest.push(...joins.filter((j) => !/^and$/i.test(j)));
 	let text = rest.join(" ");
-	if (text === "*") text = "";
+	if (text === "*" && (filters.length > 0 || pipes === "")) text = "";
 	if (filters.length > 0 && rest.length === 1 && text.startsWith("(") && closes(text) === text.length - 1) {
 		text = text.slice(1, -1).trim();
 	}
@@ -98,8 +98,8 @@ export function split(query: string): SplitQuery {
 
 /** The opposite of split: the query that asks for all filters and the rest. */
 export function join({ filters, rest }: SplitQuery): string {
-	if (filters.length === 0) return rest.trim();
 	const { head, pipes } = cutPipes(rest);
+	if (filters.length === 0) return head.trim() === "" && pipes ? `* ${pipes}` : rest.trim();
 	let text = head.trim();
 	const tokens = topLevel(text);
 	if (text === "*") text = "";

@@ -46,19 +46,28 @@ export function isMeta(name: string): boolean {
 /** Fields that hold the message itself. */
 export const messageFields = ["content", "message", "msg", "log", "__raw_log__"];
 
+// The store keeps no order of fields, and rows are easier to read when theirs agree.
+const leading = [...messageFields, "method", "request", "path", "uri", "url", "status", "status_code"];
+
+function byRank([a]: [string, string], [b]: [string, string]): number {
+	const rank = (name: string): number => (leading.includes(name) ? leading.indexOf(name) : leading.length);
+	return rank(a) - rank(b) || (a < b ? -1 : 1);
+}
+
 // Without a message of its own a record's _msg repeats all of its fields. The list
 // shows the fields then, so that names can be told from values.
 function pairsOf(f: Fields): [string, string][] | null {
 	if (messageFields.some((name) => f[name])) return null;
 	const own = Object.entries(f).filter(([name]) => !isMeta(name) && name !== "_msg");
+	own.sort(byRank);
 	return own.length > 1 || (own.length === 1 && !f["_msg"]) ? own.map(([k, v]) => [k, oneLine(v, 300)]) : null;
 }
 
-/** Fields for the details: the record's own first, as they came, then where it came from. */
+/** Fields for the details: the record's own first, then where it came from. */
 export function detailFields(f: Fields): { own: [string, string][]; meta: [string, string][] } {
 	const all = Object.entries(f).filter(([, v]) => v !== "");
 	const repeats = messageFields.some((name) => name !== "_msg" && f[name] === f["_msg"]);
-	const own = all.filter(([name]) => !isMeta(name) && !(name === "_msg" && (repeats || pairsOf(f) !== null)));
+	const own = all.sort(byRank).filter(([name]) => !isMeta(name) && !(name === "_msg" && (repeats || pairsOf(f) !== null)));
 	const meta = all.filter(([name]) => isMeta(name) && name !== "_stream" && name !== "_stream_id").sort(([a], [b]) => (a < b ? -1 : 1));
 	return { own, meta };
 }

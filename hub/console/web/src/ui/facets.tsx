@@ -25,6 +25,8 @@ export function displayName(field: string): string {
 }
 
 function useful(f: Facet): boolean {
+	// Many values that hardly repeat are identifiers and measurements: nothing to choose from.
+	if (f.values.length >= 5 && f.values.every((v) => v.hits <= 2)) return false;
 	return f.values.length > 0 && !messageFields.includes(f.field) && f.field !== "_msg" && (!f.field.startsWith("_") || Object.hasOwn(names, f.field));
 }
 

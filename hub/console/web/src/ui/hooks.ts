@@ -1,6 +1,6 @@
 // What several parts of the page need from Preact.
 
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "../api";
 
 export interface Polled<T> {
@@ -63,7 +63,8 @@ export function useDismiss(open: boolean, close: () => void): { current: HTMLDiv
 	const box = useRef<HTMLDivElement | null>(null);
 	const latest = useRef(close);
 	latest.current = close;
-	useEffect(() => {
+	// Before the browser paints, so that a key pressed at once is not missed.
+	useLayoutEffect(() => {
 		if (!open) return;
 		const key = (e: KeyboardEvent): void => {
 			if (e.key === "Escape") {

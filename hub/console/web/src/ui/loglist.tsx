@@ -179,7 +179,7 @@ function line({ row, dated, words, chipFields, showFile, expanded, onToggle }: L
 			<span class="level">{levelTag[row.level]}</span>
 			<span class="msg">
 				{row.pairs
-					? row.pairs.map(([k, v]) => <span key={k} class="pair"><span class="k"><LogText text={k} words={words} />=</span><LogText text={v} words={words} /></span>)
+					? row.pairs.map(([k, v]) => <span key={k} class="pair"><span class="k"><LogText text={k} words={words} />=</span><LogText text={v} words={words} />{" "}</span>)
 					: <LogText text={row.line} words={words} />}
 			</span>
 			{chips(row, chipFields, 3).map(([k, v]) => <span key={k} class="chip small" title={`${k} = ${plain(v)}`}><b>{k}</b><LogText text={v} /></span>)}

@@ -2,9 +2,9 @@
 // whether the record can be parsed, and decides what becomes of a name that
 // comes twice.
 //
-// A List belongs to one lane and is used for one record after another. It
-// holds fields of a batch only between Start and Store or Drop, and allocates
-// nothing once it has grown to the largest record.
+// A List belongs to one lane and is used for one record after another. It may
+// hold parts of a batch until Drop, which ends the use of that batch, and
+// allocates nothing once it has grown to the largest record.
 package fieldlist
 
 import (
@@ -81,12 +81,12 @@ func (l *List) Len() int { return len(l.fields) }
 // Store gives r, a record of b, the fields of the list, and empties the list.
 func (l *List) Store(b *record.Batch, r *record.Record) {
 	r.Fields = append(b.AllocFields(len(l.fields)), l.fields...)
-	l.Drop()
+	l.fields = l.fields[:0]
 }
 
-// Drop empties the list, so that it keeps nothing of a batch.
+// Drop empties the list and forgets all parts of batches.
 func (l *List) Drop() {
-	clear(l.fields)
+	clear(l.fields[:cap(l.fields)])
 	l.fields = l.fields[:0]
 }
 

@@ -220,9 +220,6 @@ func (t *Tailer) settleAll(now int64) {
 
 // resumeByID continues what the checkpoint knows by device and inode.
 func (t *Tailer) resumeByID(n *newcomer) bool {
-	if g := t.byID[n.st.id]; g != nil && t.rejoin(g, n) {
-		return true // two names were found in one scan
-	}
 	if n.packed {
 		return false
 	}
@@ -294,6 +291,9 @@ func (t *Tailer) settle(n *newcomer, now int64) bool {
 	}
 	if n.st.size != before.size || n.st.mtime != before.mtime {
 		n.grown = now
+	}
+	if g := t.byID[n.st.id]; g != nil && t.rejoin(g, n) {
+		return true // two names were found in one scan
 	}
 	if n.packed {
 		return t.settlePacked(n, now)

@@ -226,10 +226,12 @@ func (t *Tailer) reopen(g *generation) {
 // makeRoom closes a quiet file that is read and safe. It is opened again when it
 // grows.
 func (t *Tailer) makeRoom() bool {
-	for _, g := range t.quiet {
-		if g.fd >= 0 && !g.spooled && g.links > 0 && g.dir != nil && g.isIdle() && g.unread() == 0 && g.safe0() {
-			t.closeFD(g)
-			return true
+	for _, list := range [][]*generation{t.quiet, t.active} {
+		for _, g := range list {
+			if g.fd >= 0 && !g.spooled && g.links > 0 && g.dir != nil && g.isIdle() && g.unread() == 0 && g.safe0() {
+				t.closeFD(g)
+				return true
+			}
 		}
 	}
 	return false

@@ -211,6 +211,11 @@ func (t *Tailer) plan(g *generation, now int64) {
 	} else if g.unreadSince == 0 {
 		g.unreadSince = now
 	}
+	if g.fd < 0 && g.dir != nil && g.unread() > 0 && now >= g.retryAt && g.isIdle() {
+		g.retryAt = now + int64(time.Second)
+		t.reopen(g) // it has grown while there was no room for it
+		return
+	}
 	if g.source == nil || g.fd < 0 || g.finished || !g.isIdle() || now < g.retryAt {
 		return
 	}

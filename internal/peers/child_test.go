@@ -21,8 +21,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func indexByte(p []byte, c byte) int { return bytes.IndexByte(p, c) }
-
 // tick is the unit of CPU time in /proc; it is a hundredth of a second on every
 // Linux that Go runs on.
 const tick = 10 * time.Millisecond

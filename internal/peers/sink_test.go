@@ -3,6 +3,7 @@
 package peers
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -25,9 +26,9 @@ import (
 // sink counts and checks what arrives for one measurement. Its counting is safe
 // for concurrent use.
 type sink struct {
-	address string // host:port
-	fields  int    // that each record must have; 0 for unparsed ones
-	want    int64
+	address  string // host:port
+	workload workload
+	want     int64
 
 	records, bytes atomic.Int64
 	last           atomic.Int64 // when the last record arrived, Unix nanoseconds
@@ -43,14 +44,14 @@ type sinkKind func(*testing.T, *sink)
 // newSink starts to listen; it stops when the test ends.
 func newSink(t *testing.T, kind sinkKind, w workload, want int64) *sink {
 	t.Helper()
-	s := &sink{fields: w.fields, want: want, done: make(chan struct{})}
+	s := &sink{workload: w, want: want, done: make(chan struct{})}
 	kind(t, s)
 	return s
 }
 
 // add counts records, and bytes of the unparsed ones.
-func (s *sink) add(records, bytes int64) {
-	s.bytes.Add(bytes)
+func (s *sink) add(records, size int64) {
+	s.bytes.Add(size)
 	s.last.Store(time.Now().UnixNano())
 	n := s.records.Add(records)
 	if records > 0 && n >= s.want && n-records < s.want {
@@ -77,7 +78,7 @@ func (s *sink) check(c corpus) error {
 	if n := s.records.Load(); n != s.want {
 		return fmt.Errorf("%d records arrived, want %d", n, s.want)
 	}
-	if n, want := s.bytes.Load(), c.bytes-c.records; s.fields == 0 && n != want {
+	if n, want := s.bytes.Load(), c.bytes-c.records; s.workload.fields == 0 && n != want {
 		return fmt.Errorf("%d bytes of records arrived, want %d", n, want)
 	}
 	return nil
@@ -166,12 +167,12 @@ func (s *sink) takeGroup(r *http.Request, verify func([]byte) error) {
 }
 
 func (s *sink) addGroup(g *loggroup.Group) {
-	var bytes int64
+	var size int64
 	for i := range g.Logs {
 		contents := g.Logs[i].Contents
-		if s.fields > 0 {
-			if len(contents) != s.fields {
-				s.fail(fmt.Errorf("a record has %d fields, want %d: %q", len(contents), s.fields, contents))
+		if s.workload.fields > 0 {
+			if len(contents) != s.workload.fields {
+				s.fail(fmt.Errorf("a record has %d fields, want %d: %q", len(contents), s.workload.fields, contents))
 			}
 			continue
 		}
@@ -179,9 +180,9 @@ func (s *sink) addGroup(g *loggroup.Group) {
 			s.fail(fmt.Errorf("a record has %d fields, want 1: %q", len(contents), contents))
 			continue
 		}
-		bytes += int64(len(contents[0].Value))
+		size += int64(len(contents[0].Value))
 	}
-	s.add(int64(len(g.Logs)), bytes)
+	s.add(int64(len(g.Logs)), size)
 }
 
 // tcpSink takes records that end with delimiter, and hands every 512th to
@@ -223,7 +224,7 @@ func (s *sink) takeFrames(c net.Conn, delimiter byte, sample func([]byte) error)
 		have += n
 		at, records := 0, 0
 		for {
-			end := indexByte(buf[at:have], delimiter)
+			end := bytes.IndexByte(buf[at:have], delimiter)
 			if end < 0 {
 				break
 			}

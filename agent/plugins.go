@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/sirupsen/logrus"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/internal/config"
+	"github.com/wasmtail/wasmtail/internal/record"
 )
 
 // Plugins is the table of everything a configuration can name, by the name it
@@ -24,6 +26,10 @@ type Plugins struct {
 type InputPlugin struct {
 	Config func() any
 	Build  func(settings any, env InputEnv) (pipeline.Input, error)
+	// Once makes batches of a stream that ends, just as the input would, for
+	// trying a configuration out. emit owns the batch. nil if there is no such
+	// thing.
+	Once func(settings any, r io.Reader, emit func(*record.Batch) error) error
 }
 
 // ProcessorPlugin makes processors of one type, one for each lane.

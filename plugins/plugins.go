@@ -2,12 +2,17 @@
 package plugins
 
 import (
+	"io"
+
 	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
 	"github.com/wasmtail/wasmtail/plugins/output/logservice"
 	"github.com/wasmtail/wasmtail/plugins/processor/delimiter"
+	"github.com/wasmtail/wasmtail/plugins/processor/fieldedit"
+	"github.com/wasmtail/wasmtail/plugins/processor/filter"
 	"github.com/wasmtail/wasmtail/plugins/processor/jsonfields"
 	"github.com/wasmtail/wasmtail/plugins/processor/keyvalue"
 	"github.com/wasmtail/wasmtail/plugins/processor/regex"
@@ -19,10 +24,12 @@ import (
 func Standard() agent.Plugins {
 	return agent.Plugins{
 		Inputs: map[string]agent.InputPlugin{
-			"files": {Config: func() any { return new(filelog.Config) }, Build: files},
+			"files": {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
 		},
 		Processors: map[string]agent.ProcessorPlugin{
 			"delimiter": processor(delimiter.New),
+			"fields":    processor(fieldedit.New),
+			"filter":    processor(filter.New),
 			"json":      processor(jsonfields.New),
 			"keyvalue":  processor(keyvalue.New),
 			"logfmt":    processor(keyvalue.New),
@@ -57,4 +64,8 @@ func file(settings any, env agent.OutputEnv) (pipeline.Output, error) {
 
 func logService(settings any, env agent.OutputEnv) (pipeline.Output, error) {
 	return logservice.New(*settings.(*logservice.Config), logservice.Env{AgentID: env.AgentID, Hostname: env.Hostname, Version: env.Version})
+}
+
+func once(settings any, r io.Reader, emit func(*record.Batch) error) error {
+	return filelog.Once(*settings.(*filelog.Config), r, emit)
 }

@@ -200,20 +200,29 @@ func (h *hub) get(path string, params url.Values) ([]byte, error) {
 	return body, err
 }
 
-// records returns all records of a logstore, the oldest offsets of each
-// generation first.
-func (h *hub) records(logstore string) []map[string]string {
-	h.t.Helper()
-	body, err := h.get("/api/v1/query", url.Values{"logstore": {logstore}, "project": {"test"}, "limit": {"10000000"},
-		"start": {time.Now().Add(-24 * time.Hour).Format(time.RFC3339)}, "end": {time.Now().Add(time.Hour).Format(time.RFC3339)}})
-	require.NoError(h.t, err)
+// pageMax is the most records the hub gives at once.
+const pageMax = 10_000
+
+// records returns all records of a logstore, in any order. The fatal test is t.
+func (h *hub) records(t *testing.T, logstore string) []map[string]string {
+	t.Helper()
 	var all []map[string]string
-	for line := range strings.Lines(string(body)) {
-		r := map[string]string{}
-		require.NoError(h.t, json.Unmarshal([]byte(line), &r))
-		all = append(all, r)
+	for {
+		body, err := h.get("/api/v1/query", url.Values{
+			"logstore": {logstore}, "project": {"test"}, "limit": {strconv.Itoa(pageMax)}, "offset": {strconv.Itoa(len(all))},
+			"start": {time.Now().Add(-24 * time.Hour).Format(time.RFC3339)}, "end": {time.Now().Add(time.Hour).Format(time.RFC3339)},
+		})
+		require.NoError(t, err)
+		before := len(all)
+		for line := range strings.Lines(string(body)) {
+			r := map[string]string{}
+			require.NoError(t, json.Unmarshal([]byte(line), &r))
+			all = append(all, r)
+		}
+		if len(all)-before < pageMax {
+			return all
+		}
 	}
-	return all
 }
 
 // ledgerTotals are the sums of the hub's ledger.

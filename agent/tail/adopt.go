@@ -40,6 +40,7 @@ type newcomer struct {
 	packed   bool
 	dir      *directory
 	entry    *dirEntry
+	ino      uint64      // of entry
 	grown    int64       // when it was last seen to change
 	copyOf   *generation // found to be a copy of its beginning
 }
@@ -52,7 +53,7 @@ func (t *Tailer) file(d *directory, e *dirEntry, path string) {
 			return
 		}
 	}
-	n := &newcomer{fd: -1, path: path, dir: d, entry: e, included: t.included(path)}
+	n := &newcomer{fd: -1, path: path, dir: d, entry: e, ino: e.ino, included: t.included(path)}
 	n.family, n.sibling, n.packed = t.familyOf(d, e.name, path)
 	if n.packed && !n.sibling || !n.included && !n.sibling {
 		return
@@ -135,6 +136,16 @@ func (t *Tailer) openNewcomer(n *newcomer) {
 		return
 	}
 	n.grown = t.now()
+	for _, list := range [][]*newcomer{t.waiting, t.newcomers} {
+		for _, other := range list {
+			if other.fd >= 0 && other.st.id == n.st.id { // it was renamed while it waited
+				other.path, other.dir, other.entry, other.ino = n.path, n.dir, n.entry, n.ino
+				other.family, other.sibling, other.included = n.family, n.sibling, n.included
+				t.drop(n)
+				return
+			}
+		}
+	}
 	t.newcomers = append(t.newcomers, n)
 }
 
@@ -534,7 +545,7 @@ func (t *Tailer) generation(n *newcomer) *generation {
 // follow puts a generation in its place.
 func (t *Tailer) follow(g *generation, n *newcomer) {
 	t.byID[g.id] = g
-	if n.entry != nil && n.entry.gen == nil && n.entry.epoch == n.dir.epoch {
+	if n.named() {
 		g.dir, n.entry.gen = n.dir, g
 	} else {
 		g.goneSince = t.now()
@@ -548,6 +559,12 @@ func (t *Tailer) follow(g *generation, n *newcomer) {
 	if g.finished {
 		t.closeFD(g)
 	}
+}
+
+// named reports whether the name under which n was found is still its own.
+func (n *newcomer) named() bool {
+	e := n.entry
+	return e != nil && n.dir != nil && e.gen == nil && e.ino == n.ino && n.dir.entries[e.name] == e
 }
 
 // queueUp orders g among the generations of its family: what was rotated comes

@@ -12,16 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stat is what the tailer asks about a file.
-type stat struct {
-	id      identity
-	size    int64
-	mtime   int64 // Unix nanoseconds
-	links   uint64
-	regular bool
-	dir     bool
-}
-
 func (s *stat) from(st *unix.Stat_t) {
 	s.id = identity{uint64(st.Dev), st.Ino}
 	s.size = st.Size
@@ -114,17 +104,6 @@ func pathOf(fd int) string {
 	}
 	return path
 }
-
-// entryKind is the kind of a directory entry.
-type entryKind uint8
-
-const (
-	kindOther entryKind = iota
-	kindFile
-	kindDir
-	kindLink
-	kindUnknown
-)
 
 // dirReader lists directories with one buffer and no allocation for an entry.
 type dirReader struct{ buf []byte }

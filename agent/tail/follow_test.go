@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -258,14 +257,6 @@ func TestDiscovery_NewDirectoriesDepthAndExclude(t *testing.T) {
 	r.step(time.Second)
 	require.Equal(t, []string{"found"}, r.got.order)
 	require.Contains(t, r.logged.String(), "max_depth")
-}
-
-func TestDiscovery_NeverOpensFIFOs(t *testing.T) {
-	r := newRig(t, dirOf(t), nil)
-	defer func() { r.stop() }()
-	require.NoError(t, syscall.Mkfifo(r.path("app.log"), 0o644))
-	r.settle()
-	require.Empty(t, r.tailer.byID)
 }
 
 func TestLimits_MaxFilesAndOpenFiles(t *testing.T) {

@@ -315,7 +315,7 @@ func (t *Tailer) truncated(g *generation, now int64) {
 	}
 	if g.dir != nil {
 		if e := g.dir.entryOf(g); e != nil {
-			e.gen, n.entry = nil, e
+			e.gen, n.entry, n.ino = nil, e, e.ino
 		}
 	}
 	known := g.size
@@ -345,7 +345,7 @@ func (t *Tailer) moveTo(g *generation, c *newcomer, now int64) {
 	g.drained.Store(false)
 	g.older.Store(nil)
 	t.byID[g.id] = g
-	if c.entry.gen == nil && c.entry.epoch == c.dir.epoch {
+	if c.named() {
 		g.dir, c.entry.gen = c.dir, g
 	}
 	g.setState(idle)

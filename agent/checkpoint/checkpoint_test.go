@@ -94,6 +94,19 @@ func TestBegin_MovesOverTheAcknowledgedPrefixOnly(t *testing.T) {
 	at(40, 0)
 }
 
+// faultAt fails one call, or crashes at it.
+func faultAt(at int, crash bool) func(int, string, string) error {
+	return func(call int, _, _ string) error {
+		switch {
+		case crash && call >= at:
+			return durable.ErrCrashed
+		case call == at:
+			return errors.New("no space left on device")
+		}
+		return nil
+	}
+}
+
 // TestModel compares the store with a map, with crashes, failing calls and
 // acknowledgements in any order.
 func TestModel(t *testing.T) {
@@ -156,17 +169,7 @@ func TestModel(t *testing.T) {
 			},
 			"save": func(*rapid.T) { _ = save() },
 			"fault": func(*rapid.T) {
-				after := fs.Calls() + rapid.IntRange(0, 6).Draw(t, "after")
-				crash := rapid.Bool().Draw(t, "crash")
-				fs.Fault = func(call int, _, _ string) error {
-					switch {
-					case crash && call >= after:
-						return durable.ErrCrashed
-					case call == after:
-						return errors.New("no space left on device")
-					}
-					return nil
-				}
+				fs.Fault = faultAt(fs.Calls()+rapid.IntRange(0, 6).Draw(t, "after"), rapid.Bool().Draw(t, "crash"))
 			},
 			"restart": func(*rapid.T) { restart() },
 		})

@@ -1,0 +1,74 @@
+package tail
+
+import (
+	"bytes"
+	"time"
+)
+
+const (
+	// copySettle is how long a file that could be a copy in the making is left
+	// alone after it last grew.
+	copySettle = int64(3 * time.Second)
+	// copySure is the size from which equal content is a copy, even if nothing
+	// else says so.
+	copySure = 4096
+)
+
+// settleCopy decides whether n is a copy of a generation that is followed. Until
+// the original is truncated, see truncated, or n has rested for a while, it
+// waits.
+func (t *Tailer) settleCopy(n *newcomer, now int64) (done, waits bool) {
+	for _, g := range t.families[n.family] {
+		if g.finished || g.spooled || g.fd < 0 || g.id == n.st.id {
+			continue
+		}
+		if !t.intact(g) {
+			if g.source != nil {
+				g.reader.schedule(g) // its reader finds it truncated
+				return false, true
+			}
+			continue
+		}
+		if !t.prefixOf(n, g) {
+			continue
+		}
+		n.copyOf = g
+		if now-n.grown < copySettle && n.st.links > 0 {
+			return false, true
+		}
+		if !n.included || n.st.size >= copySure {
+			t.begin(n, n.st.size, true)
+			return true, false
+		}
+	}
+	return false, false
+}
+
+// intact reports whether the bytes of g that were read are still there.
+func (t *Tailer) intact(g *generation) bool {
+	read, marker, head := g.progress()
+	return (read >= int64(head.n) || sameHead(g.fd, head, t.head[:])) && sameMarker(g.fd, read, marker, t.head[:])
+}
+
+// compareBytes is how much of the end of a copy is compared with its original.
+const compareBytes = 32 << 10
+
+// prefixOf reports whether n is a copy of g or of its beginning: as the ends of
+// log files differ, its own end is compared, and its head.
+func (t *Tailer) prefixOf(n *newcomer, g *generation) bool {
+	if t.scratch == nil {
+		t.scratch = make([]byte, 2*compareBytes)
+	}
+	mine, theirs := t.scratch[:compareBytes], t.scratch[compareBytes:]
+	return sameBytes(n, g, 0, mine, theirs) && sameBytes(n, g, max(0, n.st.size-compareBytes), mine, theirs)
+}
+
+func sameBytes(n *newcomer, g *generation, off int64, mine, theirs []byte) bool {
+	size := min(int64(len(mine)), n.st.size-off)
+	a, err := readAt(n.fd, mine[:size], off)
+	if err != nil {
+		return false
+	}
+	b, err := readAt(g.fd, theirs[:size], off)
+	return err == nil && bytes.Equal(mine[:a], theirs[:b])
+}

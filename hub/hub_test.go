@@ -260,6 +260,25 @@ func TestHub_TheAPIAnswers(t *testing.T) {
 	c.getJSON("facets", url.Values{}, &facets)
 	require.NotEmpty(t, facets.Facets)
 
+	var status map[string]any
+	c.getJSON("status", url.Values{}, &status)
+	require.Equal(t, "embedded", status["store"])
+
+	for _, bad := range []url.Values{
+		{"query": {"("}}, {"start": {"yesterday"}}, {"limit": {"0"}}, {"limit": {"x"}}, {"logstore": {"a b"}}, {"start": {"20"}, "end": {"10"}},
+	} {
+		code, body := c.get("query", bad)
+		require.Equal(t, http.StatusBadRequest, code, "%v: %s", bad, body)
+		require.Contains(t, string(body), `"error"`)
+	}
+}
+
+func TestHub_ContextAndLedgerFollowTheFile(t *testing.T) {
+	t.Parallel()
+	c, _ := start(t, Options{})
+	c.mustPut(0, 50)
+	c.mustPut(60, 70)
+	c.waitFor(60)
 	var around struct{ Records []map[string]string }
 	c.getJSON("context", url.Values{"generation": {testGeneration}, "offset": {"200"}, "before": {"2"}, "after": {"3"}}, &around)
 	require.Len(t, around.Records, 6)
@@ -293,18 +312,6 @@ func TestHub_TheAPIAnswers(t *testing.T) {
 	require.EqualValues(t, 60, ledger.Totals["stored"])
 	require.EqualValues(t, 60, ledger.Totals["read_records"])
 	require.EqualValues(t, 100, ledger.Totals["missing_bytes"])
-
-	var status map[string]any
-	c.getJSON("status", url.Values{}, &status)
-	require.Equal(t, "embedded", status["store"])
-
-	for _, bad := range []url.Values{
-		{"query": {"("}}, {"start": {"yesterday"}}, {"limit": {"0"}}, {"limit": {"x"}}, {"logstore": {"a b"}}, {"start": {"20"}, "end": {"10"}},
-	} {
-		code, body := c.get("query", bad)
-		require.Equal(t, http.StatusBadRequest, code, "%v: %s", bad, body)
-		require.Contains(t, string(body), `"error"`)
-	}
 }
 
 func TestHub_NothingIsShownWithoutASession(t *testing.T) {
@@ -354,8 +361,7 @@ func TestHub_Refusals(t *testing.T) {
 	at := func(d time.Duration) signature.Options {
 		return signature.Options{Version: signature.V4, Region: "local", Now: time.Now().Add(d)}
 	}
-	packed := loggroup.NewCompressor(loggroup.Snappy).Append(nil, raw)
-	ok := at(0)
+	packed, ok := loggroup.NewCompressor(loggroup.Snappy).Append(nil, raw), at(0)
 	edit := func(f func(r *http.Request)) *http.Request {
 		r := c.put(raw)
 		f(r)
@@ -367,8 +373,7 @@ func TestHub_Refusals(t *testing.T) {
 	replayed.Body = io.NopCloser(bytes.NewReader(packed))
 	status, _ := c.do(replay)
 	require.Equal(t, http.StatusOK, status)
-	flipped := bytes.Clone(packed)
-	flipped[len(flipped)/2] ^= 1
+	flipped := append(bytes.Clone(packed[:len(packed)-1]), packed[len(packed)-1]^1)
 	cases := []struct {
 		name   string
 		r      *http.Request
@@ -406,11 +411,7 @@ func TestHub_Refusals(t *testing.T) {
 		{"wrong compression", c.request(packed, len(raw), "zstd", ok), 400, "PostBodyUncompressError"},
 		{"malformed", c.request([]byte("\xff\xff\xff"), 3, "", ok), 400, "PostBodyInvalid"},
 		{"bad tags", c.request(bytes.Replace(raw, []byte("0-30"), []byte("0-19"), 1), len(raw), "", ok), 400, "PostBodyInvalid"},
-		{"bad project", func() *http.Request {
-			r := c.put(raw)
-			r.Header.Set("x-log-project", "no good")
-			return r
-		}(), 400, "ParameterInvalid"},
+		{"bad project", edit(func(r *http.Request) { r.Header.Set("x-log-project", "no good") }), 400, "ParameterInvalid"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

@@ -31,6 +31,8 @@ type logsRequest struct {
 	Line    int    `json:"line"`
 	Offset  int    `json:"offset"`
 	Reverse bool   `json:"reverse"`
+	// v3 asks for the answer of version 3: an object, not a list.
+	v3 bool
 }
 
 // getLogs answers GET /logstores/<name>?type=log and ?type=histogram.
@@ -43,7 +45,7 @@ func (c *Console) getLogs(w http.ResponseWriter, r *http.Request) {
 		if req, refused = parseLogsRequest(v); refused == nil {
 			switch kind := v.Get("type"); kind {
 			case "log":
-				refused = c.putLogs(w, r, q, req, false)
+				refused = c.putLogs(w, r, q, req)
 			case "histogram":
 				refused = c.putHistogram(w, r, q, req)
 			default:
@@ -61,11 +63,11 @@ func (c *Console) getLogsV3(w http.ResponseWriter, r *http.Request) {
 	receiver.Stamp(w)
 	q, body, refused := c.admit(r)
 	if refused == nil {
-		req := logsRequest{Line: linesMax}
+		req := logsRequest{Line: linesMax, v3: true}
 		if err := json.Unmarshal(body, &req); err != nil {
 			refused = parameterInvalid("The body is not valid JSON.")
 		} else {
-			refused = c.putLogs(w, r, q, req, true)
+			refused = c.putLogs(w, r, q, req)
 		}
 	}
 	if refused != nil {
@@ -192,7 +194,7 @@ func logOf(row []store.Field) map[string]string {
 }
 
 // putLogs answers with records.
-func (c *Console) putLogs(w http.ResponseWriter, r *http.Request, q store.Query, req logsRequest, v3 bool) *receiver.Error {
+func (c *Console) putLogs(w http.ResponseWriter, r *http.Request, q store.Query, req logsRequest) *receiver.Error {
 	if refused := req.fill(&q); refused != nil {
 		return refused
 	}
@@ -219,7 +221,7 @@ func (c *Console) putLogs(w http.ResponseWriter, r *http.Request, q store.Query,
 	h := w.Header()
 	h.Set("x-log-progress", "Complete")
 	h.Set("x-log-count", strconv.Itoa(len(logs)))
-	if !v3 {
+	if !req.v3 {
 		reply(w, http.StatusOK, logs)
 		return nil
 	}

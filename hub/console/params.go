@@ -93,15 +93,18 @@ func bounded(t time.Time) (time.Time, error) {
 	return t, nil
 }
 
+// bounds are those of a number, and what it is when it is not given.
+type bounds struct{ def, least, most int }
+
 // number reads a number within bounds, or the default.
-func number(v url.Values, name string, def, least, most int) (int, error) {
+func number(v url.Values, name string, b bounds) (int, error) {
 	s := v.Get(name)
 	if s == "" {
-		return def, nil
+		return b.def, nil
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < least || n > most {
-		return 0, invalid(name + " must be a number from " + strconv.Itoa(least) + " to " + strconv.Itoa(most) + ".")
+	if err != nil || n < b.least || n > b.most {
+		return 0, invalid(name + " must be a number from " + strconv.Itoa(b.least) + " to " + strconv.Itoa(b.most) + ".")
 	}
 	return n, nil
 }

@@ -154,10 +154,10 @@ func (c *Console) query(w http.ResponseWriter, r *http.Request, u *caller) error
 		return err
 	}
 	var p page
-	if p.limit, err = number(v, "limit", 200, 1, limitMax); err != nil {
+	if p.limit, err = number(v, "limit", bounds{200, 1, limitMax}); err != nil {
 		return err
 	}
-	if p.offset, err = number(v, "offset", 0, 0, 1_000_000); err != nil {
+	if p.offset, err = number(v, "offset", bounds{0, 0, 1_000_000}); err != nil {
 		return err
 	}
 	ctx, done, err := c.begin(r.Context())
@@ -202,11 +202,11 @@ func (c *Console) context(w http.ResponseWriter, r *http.Request, u *caller) err
 	if err != nil {
 		return invalid("offset must be a number.")
 	}
-	before, err := number(v, "before", 10, 0, 1000)
+	before, err := number(v, "before", bounds{10, 0, 1000})
 	if err != nil {
 		return err
 	}
-	after, err := number(v, "after", 10, 0, 1000)
+	after, err := number(v, "after", bounds{10, 0, 1000})
 	if err != nil {
 		return err
 	}
@@ -280,49 +280,64 @@ func (c *Console) hits(w http.ResponseWriter, r *http.Request, u *caller) error 
 		return err
 	}
 	defer done()
-	groups := map[string]*hitGroup{}
-	err = c.o.Querier.Run(ctx, q, func(row []store.Field) error {
-		var at, value, hits string
-		for i := range row {
-			switch row[i].Name {
-			case stream.FieldTime:
-				at = row[i].Value
-			case "hits":
-				hits = row[i].Value
-			}
-			if field != "" && row[i].Name == field {
-				value = row[i].Value
-			}
+	groups := hitGroups{field: field, by: map[string]*hitGroup{}}
+	if err := c.o.Querier.Run(ctx, q, groups.add); err != nil {
+		return err
+	}
+	reply(w, http.StatusOK, map[string]any{"hits": groups.list()})
+	return nil
+}
+
+// hitGroups gathers a histogram by the values of a field; all in one group if
+// there is no field.
+type hitGroups struct {
+	field string
+	by    map[string]*hitGroup
+}
+
+// add takes one row of the answer, in order of time.
+func (gs *hitGroups) add(row []store.Field) error {
+	var at, value, hits string
+	for i := range row {
+		switch row[i].Name {
+		case stream.FieldTime:
+			at = row[i].Value
+		case "hits":
+			hits = row[i].Value
 		}
-		n, err := strconv.ParseUint(hits, 10, 64)
-		if err != nil {
-			return err
+		if gs.field != "" && row[i].Name == gs.field {
+			value = row[i].Value
 		}
-		g := groups[value]
-		if g == nil {
-			g = &hitGroup{Fields: map[string]string{}}
-			if field != "" {
-				g.Fields[field] = strings.Clone(value)
-			}
-			groups[strings.Clone(value)] = g
-		}
-		g.Timestamps = append(g.Timestamps, strings.Clone(at))
-		g.Values = append(g.Values, n)
-		g.Total += n
-		return nil
-	})
+	}
+	n, err := strconv.ParseUint(hits, 10, 64)
 	if err != nil {
 		return err
 	}
-	list := make([]*hitGroup, 0, len(groups))
-	for _, g := range groups {
+	g := gs.by[value]
+	if g == nil {
+		value = strings.Clone(value)
+		g = &hitGroup{Fields: map[string]string{}}
+		if gs.field != "" {
+			g.Fields[gs.field] = value
+		}
+		gs.by[value] = g
+	}
+	g.Timestamps = append(g.Timestamps, strings.Clone(at))
+	g.Values = append(g.Values, n)
+	g.Total += n
+	return nil
+}
+
+// list returns the groups, the largest first.
+func (gs *hitGroups) list() []*hitGroup {
+	list := make([]*hitGroup, 0, len(gs.by))
+	for _, g := range gs.by {
 		list = append(list, g)
 	}
 	slices.SortFunc(list, func(a, b *hitGroup) int {
-		return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Fields[field], b.Fields[field]))
+		return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Fields[gs.field], b.Fields[gs.field]))
 	})
-	reply(w, http.StatusOK, map[string]any{"hits": list})
-	return nil
+	return list
 }
 
 // facet is a field and its values.
@@ -349,7 +364,7 @@ func (c *Console) facets(w http.ResponseWriter, r *http.Request, u *caller) erro
 	if err != nil {
 		return err
 	}
-	limit, err := number(v, "limit", 10, 1, facetValuesMax)
+	limit, err := number(v, "limit", bounds{10, 1, facetValuesMax})
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 func TestEngine_RowsAreVisibleAfterFlush(t *testing.T) {
 	e := openTest(t, t.TempDir())
-	write(t, e, "p", "web", 0, 100)
+	write(t, e, "p/web", lines{0, 100})
 	require.NoError(t, e.Flush(context.Background()))
 	require.Equal(t, 100, countOf(t, e, "p", "*"))
 	require.Equal(t, 10, countOf(t, e, "p", "level:=error"))
@@ -23,8 +23,8 @@ func TestEngine_RowsAreVisibleAfterFlush(t *testing.T) {
 
 func TestEngine_ProjectsAreIsolated(t *testing.T) {
 	e := openTest(t, t.TempDir())
-	write(t, e, "p", "web", 0, 10)
-	write(t, e, "q", "web", 0, 3)
+	write(t, e, "p/web", lines{0, 10})
+	write(t, e, "q/web", lines{0, 3})
 	require.NoError(t, e.Flush(context.Background()))
 	require.Equal(t, 10, countOf(t, e, "p", "*"))
 	require.Equal(t, 3, countOf(t, e, "q", "*"))
@@ -35,10 +35,10 @@ func TestEngine_ProjectsAreIsolated(t *testing.T) {
 func TestEngine_QueriesSeeBothHalves(t *testing.T) {
 	e := openTest(t, t.TempDir())
 	ctx := context.Background()
-	write(t, e, "p", "web", 0, 50)
+	write(t, e, "p/web", lines{0, 50})
 	settled, err := e.Seal(ctx)
 	require.NoError(t, err)
-	write(t, e, "p", "db", 50, 50)
+	write(t, e, "p/db", lines{50, 50})
 	require.NoError(t, e.Flush(ctx))
 	require.Equal(t, 100, countOf(t, e, "p", "*"))
 	require.NoError(t, settled(ctx))
@@ -60,7 +60,7 @@ func TestEngine_SettledRowsSurviveWithoutClose(t *testing.T) {
 	dir := t.TempDir()
 	e, err := Open(Options{Dir: dir, Retention: 30 * 24 * time.Hour})
 	require.NoError(t, err)
-	write(t, e, "p", "web", 0, 1000)
+	write(t, e, "p/web", lines{0, 1000})
 	settled, err := e.Seal(context.Background())
 	require.NoError(t, err)
 	require.NoError(t, settled(context.Background()))
@@ -75,12 +75,12 @@ func TestEngine_SealWhileWriting(t *testing.T) {
 	e := openTest(t, t.TempDir())
 	ctx := context.Background()
 	for span := range 3 {
-		write(t, e, "p", "web", span*100, 50)
+		write(t, e, "p/web", lines{span * 100, 50})
 		settled, err := e.Seal(ctx)
 		require.NoError(t, err)
 		var wait sync.WaitGroup
 		wait.Go(func() { require.NoError(t, settled(ctx)) })
-		write(t, e, "p", "web", span*100+50, 50)
+		write(t, e, "p/web", lines{span*100 + 50, 50})
 		wait.Wait()
 	}
 	require.NoError(t, e.Flush(ctx))
@@ -97,7 +97,7 @@ func TestEngine_BadQueriesAreTheCallersFault(t *testing.T) {
 
 func TestEngine_EmitEndsTheQuery(t *testing.T) {
 	e := openTest(t, t.TempDir())
-	write(t, e, "p", "web", 0, 1000)
+	write(t, e, "p/web", lines{0, 1000})
 	require.NoError(t, e.Flush(context.Background()))
 	enough := errors.New("enough")
 	n := 0
@@ -126,7 +126,7 @@ func TestEngine_CloseStopsItsGoroutines(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	e, err := Open(Options{Dir: dir, Retention: 30 * 24 * time.Hour})
 	require.NoError(t, err)
-	write(t, e, "p", "web", 0, 100)
+	write(t, e, "p/web", lines{0, 100})
 	require.NoError(t, e.Flush(context.Background()))
 	require.Equal(t, 100, countOf(t, e, "p", "*"))
 	require.NoError(t, e.Close())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,9 +22,13 @@ func openTest(t *testing.T, dir string) *Engine {
 	return e
 }
 
-// addRows adds n records numbered from first, one a second.
-func addRows(r *Rows, project, logstore string, first, n int) {
-	for i := first; i < first+n; i++ {
+// lines are n records, numbered from first.
+type lines struct{ first, n int }
+
+// addRows adds records, one a second; place is project/logstore.
+func addRows(r *Rows, place string, l lines) {
+	project, logstore, _ := strings.Cut(place, "/")
+	for i := l.first; i < l.first+l.n; i++ {
 		level := "info"
 		if i%10 == 0 {
 			level = "error"
@@ -37,12 +42,12 @@ func addRows(r *Rows, project, logstore string, first, n int) {
 	}
 }
 
-func write(t *testing.T, w Writer, project, logstore string, first, n int) {
+func write(t *testing.T, w Writer, place string, l lines) {
 	t.Helper()
 	rows := NewRows()
 	defer rows.Release()
-	addRows(rows, project, logstore, first, n)
-	require.Equal(t, n, rows.Len())
+	addRows(rows, place, l)
+	require.Equal(t, l.n, rows.Len())
 	require.NoError(t, w.Write(context.Background(), rows))
 }
 

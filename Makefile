@@ -37,7 +37,7 @@ up: build ## start a hub and an agent on this machine (UP="--demo" for demonstra
 	bin/wasmtail up $(UP)
 
 .PHONY: test
-test: vet test-go test-console test-browser ## everything: unit, model, end-to-end, console, browser
+test: vet test-console test-go ## everything: unit, model, end-to-end, console, browser
 
 .PHONY: vet
 vet:
@@ -46,16 +46,12 @@ vet:
 
 .PHONY: test-go
 test-go: build
-	CGO_ENABLED=1 go test -race -timeout 15m $$(go list ./... | grep -v -e /internal/e2e)
-	go test -timeout 15m ./internal/e2e/...
+	CGO_ENABLED=1 go test -race -timeout 15m $$(go list ./... | grep -v /internal/e2e)
+	go test -count 1 -parallel 3 -timeout 15m ./internal/e2e
 
 .PHONY: test-console
 test-console: hub/console/dist/index.html
 	cd $(WEB) && npm run typecheck && npm test
-
-.PHONY: test-browser
-test-browser: build
-	go run ./internal/e2e/browser
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for TIME each (TIME=30s)

@@ -307,21 +307,20 @@ func byOffset(records []map[string]string) {
 const latencyMax = time.Second
 
 // newestLag asks for the newest line of a logstore and returns its age. Lines
-// begin with the time they were written, in nanoseconds. Before the first line
-// it is 0.
-func (h *hub) newestLag(logstore string) time.Duration {
+// begin with the time they were written, in nanoseconds.
+func (h *hub) newestLag(logstore string) (lag time.Duration, found bool) {
 	h.t.Helper()
 	body, err := h.get("/api/v1/query", url.Values{"logstore": {logstore}, "project": {"test"}, "limit": {"1"},
 		"start": {time.Now().Add(-time.Minute).Format(time.RFC3339)}, "end": {time.Now().Add(time.Minute).Format(time.RFC3339)}})
 	now := time.Now()
 	require.NoError(h.t, err)
 	if len(body) == 0 {
-		return 0
+		return 0, false
 	}
 	r := map[string]string{}
 	require.NoError(h.t, json.Unmarshal(bytes.TrimSpace(body), &r))
 	stamp, _, _ := strings.Cut(r["_msg"], " ")
 	n, err := strconv.ParseInt(stamp, 10, 64)
 	require.NoError(h.t, err)
-	return now.Sub(time.Unix(0, n))
+	return now.Sub(time.Unix(0, n)), true
 }

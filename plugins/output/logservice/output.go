@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -212,6 +213,9 @@ func (o *Output) post(ctx context.Context, p *payload) error {
 	header := http.Header{
 		"Content-Type":      {"application/x-protobuf"},
 		"X-Log-Bodyrawsize": {strconv.Itoa(p.rawBytes)},
+		// The receiver refuses a signature it has seen, and the time in it has
+		// one second's resolution: two attempts within a second must differ.
+		"X-Log-Nonce": {strconv.FormatUint(rand.Uint64(), 36)},
 	}
 	if p.codec != loggroup.None {
 		header["X-Log-Compresstype"] = []string{p.codec.String()}

@@ -414,3 +414,27 @@ func TestSameContentTwice_IsTwoFiles(t *testing.T) {
 	r.settle()
 	require.Equal(t, "same same same same", strings.Join(r.got.order, " "))
 }
+
+func TestForgets_FilesGoneWhileStopped(t *testing.T) {
+	r := newRig(t, dirOf(t), func(c *Config) {
+		c.Include = []string{filepath.Join(filepath.Dir(c.Include[0]), "*/app.log")}
+	})
+	for _, dir := range []string{"a", "b"} {
+		require.NoError(t, os.Mkdir(r.path(dir), 0o755))
+		r.write(dir+"/app.log", lines(0, 5))
+	}
+	r.settle()
+	r.got.hold = true
+	r.write("a/app.log", lines(5, 10))
+	r.settle()
+	r.stop()
+	require.NoError(t, os.RemoveAll(r.path("a")))
+	r.remove("b/app.log")
+	r.begin()
+	defer func() { r.stop() }()
+	r.step(time.Second)
+	require.Len(t, r.store.Sources("p"), 2)
+	r.step(time.Minute)
+	require.Empty(t, r.store.Sources("p"))
+	require.EqualValues(t, 60, r.tailer.counters.LostBytes)
+}

@@ -101,24 +101,35 @@ func (t *Tailer) sweepClosed(g *generation, now int64) {
 }
 
 // sweepOrphans gives up generations of the checkpoint that are nowhere, though
-// the directory where they were can be read.
+// the directory where they were can be read, or is gone from one that can.
 func (t *Tailer) sweepOrphans(now int64) {
 	t.orphanAt = now
+	if len(t.waiting) > 0 {
+		return // one of them could be what is looked for
+	}
 	for _, list := range t.orphans {
 		for _, src := range slices.Clone(list) {
-			e := src.Entry()
-			if d := t.dirs[filepath.Dir(e.Path)]; d == nil || !d.present || len(t.waiting) > 0 {
-				if t.stillThere(&e) {
-					continue
-				}
-				if d == nil && t.dirThere(&e) && !t.included(e.Path) {
-					t.forgetOrphan(src, &e)
-				}
-				continue
+			if e := src.Entry(); t.isGone(&e) {
+				t.forgetOrphan(src, &e)
 			}
-			t.forgetOrphan(src, &e)
 		}
 	}
+}
+
+func (t *Tailer) isGone(e *checkpoint.Entry) bool {
+	var st stat
+	if t.statBuf.path(e.Path, &st) == nil && st.id == (identity{e.Dev, e.Ino}) {
+		return false // no pattern includes it any more
+	}
+	if d := t.dirs[filepath.Dir(e.Path)]; d != nil && d.present {
+		return true
+	}
+	for dir := filepath.Dir(e.Path); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if d := t.dirs[dir]; d != nil {
+			return d.present // else it is perhaps not mounted yet
+		}
+	}
+	return t.statBuf.path(filepath.Dir(e.Path), &st) == nil && st.dir && !t.included(e.Path)
 }
 
 func (t *Tailer) forgetOrphan(src *checkpoint.Source, e *checkpoint.Entry) {
@@ -130,16 +141,6 @@ func (t *Tailer) forgetOrphan(src *checkpoint.Source, e *checkpoint.Entry) {
 	}
 	t.dropOrphan(identity{e.Dev, e.Ino}, src)
 	src.Forget()
-}
-
-func (t *Tailer) stillThere(e *checkpoint.Entry) bool {
-	var st stat
-	return t.statBuf.path(e.Path, &st) == nil && st.id == identity{e.Dev, e.Ino}
-}
-
-func (t *Tailer) dirThere(e *checkpoint.Entry) bool {
-	var st stat
-	return t.statBuf.path(filepath.Dir(e.Path), &st) == nil && st.dir
 }
 
 // loss reports bytes that are gone.

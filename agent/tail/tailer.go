@@ -151,6 +151,9 @@ func (t *Tailer) stop() {
 	close(t.done)
 	t.hints.close()
 	for _, g := range t.byID {
+		if size := g.size; size > g.acked() { // so that it is known should it be lost
+			g.edit(func(e *checkpoint.Entry) { e.Size = size })
+		}
 		t.closeFD(g)
 	}
 	for _, g := range t.closed {

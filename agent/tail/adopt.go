@@ -229,6 +229,9 @@ func (t *Tailer) resumeByID(n *newcomer) bool {
 	}
 	for _, src := range t.orphans[n.st.id] {
 		e := src.Entry()
+		if e.HeadLen == 0 && e.Acked == 0 && !(t.firstScan && e.Path == n.path) {
+			continue // it was empty: nothing says that this is not another file with its inode
+		}
 		if !t.matches(n, &e) {
 			continue
 		}

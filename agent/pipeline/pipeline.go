@@ -147,8 +147,12 @@ func (p *Pipeline) handle(hard context.Context, l *lane, d parcel) {
 	report := &report{left: len(p.c.Outlets) + 1, done: d.Done, origin: b.Origin, records: framed, bytes: bytes,
 		root: trace.SpanFromContext(d.ctx)}
 	for i, o := range p.c.Outlets {
-		if err := p.hand(hard, d.ctx, l, i, b, report.one); err != nil {
-			report.one(fmt.Errorf("cannot hand a batch to output %s: %w", o.name, err))
+		payload, err := p.encode(d.ctx, l, i, b)
+		if err == nil && len(payload) > 0 {
+			err = o.queue.Put(hard, payload, l.places[i], report.one)
+		}
+		if err != nil || len(payload) == 0 { // nothing was queued: this is the outlet's word
+			report.one(err)
 		}
 	}
 	b.Release()
@@ -201,21 +205,18 @@ func (p *Pipeline) count(b *record.Batch, framed int, bytes int64) {
 	p.metrics.batch(parsed, failed, b.Filtered, bytes)
 }
 
-// hand encodes b for outlet number i and queues the payload.
-func (p *Pipeline) hand(hard, ctx context.Context, l *lane, i int, b *record.Batch, done func(error)) error {
-	o := p.c.Outlets[i]
-	ctx, span := p.tracer.Start(ctx, "encode "+o.name)
+// encode makes the payload of b for outlet number i, in the lane's buffer; it is
+// empty if the output has nothing to say about this batch.
+func (p *Pipeline) encode(ctx context.Context, l *lane, i int, b *record.Batch) ([]byte, error) {
+	name := p.c.Outlets[i].name
+	ctx, span := p.tracer.Start(ctx, "encode "+name)
+	defer span.End()
 	payload, err := l.encoders[i].Encode(ctx, l.buf[:0], b)
-	span.End()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("cannot encode a batch for output %s: %w", name, err)
 	}
 	l.buf = payload
-	if len(payload) == 0 { // the output has nothing to say about this batch
-		done(nil)
-		return nil
-	}
-	return o.queue.Put(hard, payload, l.places[i], done)
+	return payload, nil
 }
 
 // report joins what all outlets say about one batch.

@@ -188,6 +188,8 @@ func (f *framer) groupEnd(st *frameState, data []byte, end int, flush bool) (l L
 		return groupLine(data, end, record.Split)
 	case !flush:
 		return l, 0
+	case end < len(data) && f.multiline.begins(trimCR(data[end:])):
+		// The unfinished line is of the next record.
 	case end < len(data) && len(data) <= f.recordMax:
 		st.mid, st.group = true, false
 		return Line{Bytes: trimCR(data), Marks: record.Partial}, len(data)

@@ -36,7 +36,7 @@ func parseCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return parse(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), p, explain)
+			return (&parser{pipeline: p, out: cmd.OutOrStdout(), explain: explain}).run(cmd.Context(), cmd.InOrStdin())
 		},
 	}
 	configFlag(cmd, &path)
@@ -59,14 +59,21 @@ func pickPipeline(file *config.File, name string) (config.Pipeline, error) {
 	return p, nil
 }
 
-// parse runs lines through the very framing and processors of a pipeline.
-func parse(ctx context.Context, in io.Reader, out io.Writer, p config.Pipeline, explain bool) error {
+// parser runs lines through the very framing and processors of a pipeline.
+type parser struct {
+	pipeline config.Pipeline
+	out      io.Writer
+	explain  bool
+}
+
+func (p *parser) run(ctx context.Context, in io.Reader) error {
 	table := plugins.Standard()
-	once := table.Inputs[p.Input.Type].Once
+	input := p.pipeline.Input
+	once := table.Inputs[input.Type].Once
 	if once == nil {
-		return &exitError{exitUsage, fmt.Errorf("cannot parse standard input as an input of type %s", p.Input.Type)}
+		return &exitError{exitUsage, fmt.Errorf("cannot parse standard input as an input of type %s", input.Type)}
 	}
-	stages, err := table.Stages(p.Processors)
+	stages, err := table.Stages(p.pipeline.Processors)
 	if err != nil {
 		return &exitError{exitConfig, err}
 	}
@@ -75,10 +82,10 @@ func parse(ctx context.Context, in io.Reader, out io.Writer, p config.Pipeline, 
 		return err
 	}
 	encoder := printer.NewEncoder("", "")
-	return once(p.Input.Config, in, func(b *record.Batch) error {
+	return once(input.Config, in, func(b *record.Batch) error {
 		defer b.Release()
-		if explain {
-			return explainBatch(ctx, out, stages, b)
+		if p.explain {
+			return explainBatch(ctx, p.out, stages, b)
 		}
 		for _, s := range stages {
 			if err := s.Processor.Process(ctx, b); err != nil {
@@ -87,7 +94,7 @@ func parse(ctx context.Context, in io.Reader, out io.Writer, p config.Pipeline, 
 		}
 		text, err := encoder.Encode(ctx, nil, b)
 		if err == nil {
-			_, err = out.Write(text)
+			_, err = p.out.Write(text)
 		}
 		return err
 	})
@@ -114,8 +121,8 @@ func explainBatch(ctx context.Context, out io.Writer, stages []pipeline.Stage, b
 			after[b.Records[i].Offset] = snapshot(&b.Records[i])
 		}
 		for offset, old := range before {
-			fields, kept := after[offset]
-			tellStage(stories[offset], s.Name, old, fields, kept)
+			fmt.Fprintf(stories[offset], "  %s\n", s.Name)
+			tellStage(stories[offset], old, after[offset])
 		}
 		before = after
 	}
@@ -127,9 +134,9 @@ func explainBatch(ctx context.Context, out io.Writer, stages []pipeline.Stage, b
 	return nil
 }
 
-func tellStage(w *strings.Builder, stage string, old, fields map[string]string, kept bool) {
-	fmt.Fprintf(w, "  %s\n", stage)
-	if !kept {
+// tellStage prints what a stage made of old; nil means that it removed it.
+func tellStage(w *strings.Builder, old, fields map[string]string) {
+	if fields == nil {
 		w.WriteString("    removed by this rule, and counted as filtered\n")
 		return
 	}

@@ -79,38 +79,55 @@ func up(ctx context.Context, w io.Writer, o upOptions) error {
 	if err := writeConfig(configPath, hub.url, key, files); err != nil {
 		return errors.Join(err, hub.stop())
 	}
-	return errors.Join(runBeside(ctx, w, hub, configPath, demo, o.demo), hub.stop())
+	run := upRun{hub: hub, config: configPath}
+	if o.demo {
+		run.demo = demo
+	}
+	return errors.Join(run.run(ctx, w), hub.stop())
 }
 
-// runBeside runs the agent, and the demonstration's writer, until ctx ends or
-// the hub does.
-func runBeside(ctx context.Context, w io.Writer, hub *hubProcess, configPath, demo string, writeDemo bool) error {
+// beside runs the demonstration's writer and watches the hub while the agent
+// runs: if either ends, so does the agent.
+func (u *upRun) beside(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	beside.Go(func() {
+	var running sync.WaitGroup
+	running.Go(func() {
 		select {
-		case <-hub.exited:
-			cancel(&exitError{exitUnavailable, fmt.Errorf("the hub has ended: see %s", hub.logPath)})
+		case <-u.hub.exited:
+			cancel(&exitError{exitUnavailable, fmt.Errorf("the hub has ended: see %s", u.hub.logPath)})
 		case <-ctx.Done():
 		}
 	})
-	if writeDemo {
-		beside.Go(func() {
-			if err := demolog.Run(ctx, demo, demoRate); err != nil {
+	if u.demo != "" {
+		running.Go(func() {
+			if err := demolog.Run(ctx, u.demo, demoRate); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	file, err := loadConfig(configPath)
+	return ctx, func() {
+		cancel(nil)
+		running.Wait()
+	}
+}
+
+// upRun is what runs after everything was found and written.
+type upRun struct {
+	hub    *hubProcess
+	config string
+	demo   string // folder of the demonstration, "" for none
+}
+
+func (u *upRun) run(ctx context.Context, w io.Writer) error {
+	file, err := loadConfig(u.config)
 	if err != nil {
 		return err
 	}
+	ctx, stop := u.beside(ctx)
+	defer stop()
 	err = runAgent(ctx, file, func(string) {
-		_, _ = fmt.Fprintf(w, "\n  console   %s\n  state     %s\n\nthe link works once; stop with Ctrl-C\n", hub.loginURL, filepath.Dir(configPath))
+		_, _ = fmt.Fprintf(w, "\n  console   %s\n  state     %s\n\nthe link works once; stop with Ctrl-C\n", u.hub.loginURL, filepath.Dir(u.config))
 	})
-	cancel(nil)
 	var exit *exitError
 	if cause := context.Cause(ctx); errors.As(cause, &exit) {
 		err = errors.Join(err, cause)

@@ -4,8 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"time"
-
-	"github.com/VictoriaMetrics/VictoriaMetrics/lib/bytesutil"
+	"unsafe"
 
 	"github.com/wasmtail/wasmtail/hub/store"
 	"github.com/wasmtail/wasmtail/internal/loggroup"
@@ -135,14 +134,14 @@ func (w *rowBuilder) log(id *Identity, l *loggroup.Log, offset int64, at time.Ti
 	w.fields = w.fields[:w.fixed]
 	if offset >= 0 {
 		w.num = strconv.AppendInt(w.num[:0], offset, 10)
-		w.add(FieldOffset, bytesutil.ToUnsafeString(w.num))
+		w.add(FieldOffset, lent(w.num))
 	}
 	when := w.when(l, at)
 	moved := w.contents(l)
 	first := len(w.fields)
 	switch {
 	case moved != nil:
-		w.add(FieldMsg, bytesutil.ToUnsafeString(moved))
+		w.add(FieldMsg, lent(moved))
 		w.add(FieldMoved, record.Content)
 	default:
 		w.message(l)
@@ -184,7 +183,7 @@ func inside(t int64, now time.Time, retention time.Duration) bool {
 func (w *rowBuilder) contents(l *loggroup.Log) (moved []byte) {
 	for i := range l.Contents {
 		c := &l.Contents[i]
-		key := bytesutil.ToUnsafeString(c.Key)
+		key := lent(c.Key)
 		switch {
 		case len(c.Value) == 0:
 			continue
@@ -197,7 +196,7 @@ func (w *rowBuilder) contents(l *loggroup.Log) (moved []byte) {
 		case reserved(key):
 			key = "log." + key
 		}
-		w.addUnique(cutName(key), bytesutil.ToUnsafeString(c.Value))
+		w.addUnique(cutName(key), lent(c.Value))
 	}
 	return moved
 }
@@ -219,7 +218,7 @@ func (w *rowBuilder) message(l *loggroup.Log) {
 	for _, key := range messageKeys {
 		for i := range l.Contents {
 			if string(l.Contents[i].Key) == key && len(l.Contents[i].Value) > 0 {
-				w.add(FieldMsg, bytesutil.ToUnsafeString(l.Contents[i].Value))
+				w.add(FieldMsg, lent(l.Contents[i].Value))
 				return
 			}
 		}
@@ -228,7 +227,7 @@ func (w *rowBuilder) message(l *loggroup.Log) {
 	for i := range l.Contents {
 		w.msg = appendLogfmt(w.msg, l.Contents[i].Key, l.Contents[i].Value)
 	}
-	w.add(FieldMsg, bytesutil.ToUnsafeString(w.msg))
+	w.add(FieldMsg, lent(w.msg))
 }
 
 // appendLogfmt appends key=value, quoted where needed.
@@ -240,7 +239,7 @@ func appendLogfmt(dst, key, value []byte) []byte {
 	if len(value) > 0 && !bytes.ContainsAny(value, " \t\r\n\"=") {
 		return append(dst, value...)
 	}
-	return strconv.AppendQuote(dst, bytesutil.ToUnsafeString(value))
+	return strconv.AppendQuote(dst, lent(value))
 }
 
 // fit cuts a row that is larger than the store takes: first the message, if it
@@ -279,3 +278,7 @@ func (w *rowBuilder) fit(message int) {
 	}
 	w.add(record.Marks, "cut")
 }
+
+// lent is p as a string, without a copy, for as long as p is not changed: the
+// rows are written before that.
+func lent(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }

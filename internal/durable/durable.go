@@ -120,19 +120,21 @@ func Replace(fs FS, name string, data []byte) (File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot create %s: %w", temp, err)
 	}
-	if err := replace(fs, f, temp, name, data); err != nil {
+	if _, err = f.Write(data); err != nil {
+		err = fmt.Errorf("cannot write %s: %w", temp, err)
+	} else if err = f.Sync(); err != nil {
+		err = fmt.Errorf("cannot sync %s: %w", temp, err)
+	} else {
+		err = rename(fs, temp, name)
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-func replace(fs FS, f File, temp, name string, data []byte) error {
-	if _, err := f.Write(data); err != nil {
-		return fmt.Errorf("cannot write %s: %w", temp, err)
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("cannot sync %s: %w", temp, err)
-	}
+// rename replaces name by temp, durably.
+func rename(fs FS, temp, name string) error {
 	if err := fs.Rename(temp, name); err != nil {
 		return fmt.Errorf("cannot rename %s to %s: %w", temp, name, err)
 	}

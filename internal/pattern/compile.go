@@ -320,7 +320,7 @@ func (c *compiler) repeat(re *syntax.Regexp, least, most int, next *inst) *inst 
 		}
 	}
 	if cl != nil && cl.wide != wideSome && most != 0 {
-		if in := c.run(cl, int32(least), int32(most), greedy, next); in != nil {
+		if in := c.run(repetition{cl, int32(least), int32(most), greedy}, next); in != nil {
 			return in
 		}
 	}

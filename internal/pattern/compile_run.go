@@ -8,9 +8,17 @@ import (
 	"unicode"
 )
 
+// repetition is a class with a quantifier; most is -1 for no bound.
+type repetition struct {
+	class       *class
+	least, most int32
+	greedy      bool
+}
+
 // run emits a repetition of a class, as a step that never gives back wherever
 // that cannot make a difference. It returns nil for a form it does not have.
-func (c *compiler) run(cl *class, least, most int32, greedy bool, next *inst) *inst {
+func (c *compiler) run(r repetition, next *inst) *inst {
+	cl, least, most, greedy := r.class, r.least, r.most, r.greedy
 	follow := c.followOf(cl, least, next)
 	known := &info{first: cl.bytes, text: cl.text + quantifier(least, most, greedy)}
 	if least == 0 {

@@ -7,6 +7,7 @@ require (
 	github.com/VictoriaMetrics/easyproto v1.1.3
 	github.com/bmatcuk/doublestar/v4 v4.10.4
 	github.com/dustin/go-humanize v1.1.0
+	github.com/fsnotify/fsnotify v1.10.1
 	github.com/goccy/go-yaml v1.19.2
 	github.com/golang/snappy v1.0.0
 	github.com/google/jsonschema-go v0.4.3

@@ -79,6 +79,13 @@ func Run(ctx context.Context, o Options) error {
 	if err := checkpoints.Damaged(); err != nil {
 		o.Log.WithError(err).WithField("all_lost", checkpoints.Lost()).Error("checkpoints were damaged; what they no longer say is read again")
 	}
+	checkpoints.Alarm = func(err error) {
+		if err != nil {
+			o.Log.WithError(err).Error("cannot save the checkpoints; a crash now would repeat what was sent since")
+			return
+		}
+		o.Log.Info("the checkpoints are saved again")
+	}
 	applyLimits(o.File.Limits)
 	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now()}
 	if err := a.build(); err != nil {

@@ -54,7 +54,7 @@ func processor[C any](build func(C) (pipeline.Processor, error)) agent.Processor
 
 func files(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	return filelog.New(*settings.(*filelog.Config), filelog.Env{
-		Checkpoints: env.Checkpoints, Pipeline: env.Pipeline, Readers: env.Readers, OpenFilesMax: env.OpenFilesMax, BatchBytes: int(env.Batch.Size), SpoolDir: env.SpoolDir, Log: env.Log,
+		Checkpoints: env.Checkpoints, Pipeline: env.Pipeline, Readers: env.Readers, OpenFilesMax: env.OpenFilesMax, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, SpoolDir: env.SpoolDir, Log: env.Log,
 	})
 }
 

@@ -59,16 +59,17 @@ func (t *Tailer) prefixOf(n *newcomer, g *generation) bool {
 	if t.scratch == nil {
 		t.scratch = make([]byte, 2*compareBytes)
 	}
-	mine, theirs := t.scratch[:compareBytes], t.scratch[compareBytes:]
-	return sameBytes(n, g, 0, mine, theirs) && sameBytes(n, g, max(0, n.st.size-compareBytes), mine, theirs)
+	return sameBytes(n, g, 0, t.scratch) && sameBytes(n, g, max(0, n.st.size-compareBytes), t.scratch)
 }
 
-func sameBytes(n *newcomer, g *generation, off int64, mine, theirs []byte) bool {
-	size := min(int64(len(mine)), n.st.size-off)
-	a, err := readAt(n.fd, mine[:size], off)
+// sameBytes compares up to half of scratch at off.
+func sameBytes(n *newcomer, g *generation, off int64, scratch []byte) bool {
+	size := min(int64(len(scratch)/2), n.st.size-off)
+	mine, theirs := scratch[:size], scratch[size:2*size]
+	a, err := readAt(n.fd, mine, off)
 	if err != nil {
 		return false
 	}
-	b, err := readAt(g.fd, theirs[:size], off)
+	b, err := readAt(g.fd, theirs, off)
 	return err == nil && bytes.Equal(mine[:a], theirs[:b])
 }

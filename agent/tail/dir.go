@@ -29,7 +29,6 @@ type directory struct {
 	path    string
 	id      identity
 	depth   int // below the fixed part of its pattern
-	wd      int32
 	root    bool
 	present bool
 	scanned int64 // when it was read last, 0 for never
@@ -67,7 +66,7 @@ func (t *Tailer) addDir(path string, depth int, root bool) *directory {
 		t.alarm("too many directories: some are not watched; make the patterns narrower", path, nil)
 		return nil
 	}
-	d := &directory{path: path, depth: depth, root: root, wd: -1, entries: map[string]*dirEntry{}, dirty: true}
+	d := &directory{path: path, depth: depth, root: root, entries: map[string]*dirEntry{}, dirty: true}
 	t.dirs[path] = d
 	return d
 }
@@ -188,12 +187,10 @@ func (t *Tailer) enter(d *directory, now int64) bool {
 		return false
 	}
 	if !d.present || st.id != d.id {
-		t.hints.unwatch(d.wd)
-		wd, err := t.hints.watch(d.path)
-		if err != nil {
+		if err := t.hints.watch(d.path); err != nil {
 			t.alarm("no change notices for a directory: it is polled instead; raise fs.inotify.max_user_watches", "", err)
 		}
-		d.wd, d.present = wd, true
+		d.present = true
 		// A change between the first stat and the watch would give no hint.
 		_ = t.statBuf.path(d.path, &st)
 	}
@@ -211,8 +208,8 @@ func (t *Tailer) leave(d *directory) {
 		delete(d.entries, name)
 	}
 	d.links = nil
-	t.hints.unwatch(d.wd)
-	d.present, d.wd = false, -1
+	t.hints.unwatch(d.path)
+	d.present = false
 	if !d.root {
 		delete(t.dirs, d.path)
 	}

@@ -62,16 +62,17 @@ type generation struct {
 	spooled  bool // fd is an unpacked copy
 	finished bool // nothing of it is to be read
 
-	seen        int64 // Unix nanoseconds of the first sight,
-	grown       int64 // of the last growth,
-	changed     int64 // of the last change,
-	unreadSince int64 // since when there are unread bytes, 0 if none,
-	goneSince   int64 // since when it has no name, 0 if it has one,
-	rotatedAt   int64 // since when it has another name than it began with,
-	rewindAt    int64 // when to read again after a refusal
-	retryAt     int64 // when to try again after an error
-	active      bool
-	listIndex   int
+	seen      int64 // Unix nanoseconds of the first sight,
+	grown     int64 // of the last growth,
+	changed   int64 // of the last change,
+	lagSince  int64 // when lagSize was its size: what it had then is behind since then,
+	goneSince int64 // since when it has no name, 0 if it has one,
+	rotatedAt int64 // since when it has another name than it began with,
+	rewindAt  int64 // when to read again after a refusal
+	retryAt   int64 // when to try again after an error
+	lagSize   int64
+	active    bool
+	listIndex int
 }
 
 // signature is the digest of the first bytes of a file.
@@ -99,6 +100,14 @@ func (g *generation) setState(s runState) {
 	g.mu.Lock()
 	g.state = s
 	g.mu.Unlock()
+}
+
+// noteLag remembers when the bytes were first seen that wait for their
+// acknowledgement.
+func (g *generation) noteLag(now int64) {
+	if g.acked() >= g.lagSize {
+		g.lagSize, g.lagSince = g.size, now
+	}
 }
 
 // unread returns how many bytes are known and not read.

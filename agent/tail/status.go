@@ -12,24 +12,32 @@ import (
 // FileStatus is what is known about one generation of a file, or about a file or
 // directory that cannot be read (then Generation is empty).
 type FileStatus struct {
-	Path       string
-	Generation string
-	Dev, Inode uint64
+	Path       string `json:"path"`
+	Generation string `json:"generation,omitempty"`
+	Dev        uint64 `json:"dev"`
+	Inode      uint64 `json:"inode"`
 	// Size, Read and Acked are byte offsets, Lag what is not acknowledged of Size.
-	Size, Read, Acked, Lag int64
-	// UnreadSince is when the file was first seen with bytes that are still not
-	// read; zero when there are none.
-	UnreadSince time.Time
+	Size  int64 `json:"size"`
+	Read  int64 `json:"read"`
+	Acked int64 `json:"acked"`
+	Lag   int64 `json:"lag_bytes"`
+	// BehindSince is when the oldest bytes that are not acknowledged were first
+	// seen, or a little before; zero when there are none.
+	BehindSince time.Time `json:"behind_since,omitzero"`
 	// State is reading, idle, waiting (for the checkpoint, or an older
 	// generation), rotated, deleted, finished or unreadable.
-	State string
+	State string `json:"state"`
 	// Reason says why, and Fix what to do about it, if the state is unreadable.
-	Reason, Fix string
+	Reason string `json:"reason,omitempty"`
+	Fix    string `json:"fix,omitempty"`
 	// SkippedNULs counts the bytes passed over at the start of the file.
-	SkippedNULs int64
-	// Framed, FramedBytes count the records since this process reads the
-	// generation.
-	Framed, FramedBytes int64
+	SkippedNULs int64 `json:"skipped_nuls,omitempty"`
+	// Records by outcome, since this process reads the generation.
+	Framed   int64 `json:"framed"`
+	Parsed   int64 `json:"parsed"`
+	Failed   int64 `json:"failed"`
+	Filtered int64 `json:"filtered"`
+	Sent     int64 `json:"acknowledged"`
 }
 
 // Status returns the state of every file, as of now; nil before Run. Safe for
@@ -62,7 +70,7 @@ func (t *Tailer) status() []FileStatus {
 		list = append(list, g.status())
 	}
 	for path, f := range t.failures {
-		s := FileStatus{Path: path, State: "unreadable", Reason: f.reason, UnreadSince: time.Unix(0, f.since)}
+		s := FileStatus{Path: path, State: "unreadable", Reason: f.reason, BehindSince: time.Unix(0, f.since)}
 		if f.err != nil {
 			s.Reason += ": " + f.err.Error()
 			if hint := hintFor(path, f.err); hint != nil {
@@ -84,11 +92,14 @@ func (g *generation) status() FileStatus {
 	s := FileStatus{
 		Path: g.path, Generation: g.origin.Generation, Dev: g.id.dev, Inode: g.id.ino,
 		Size: g.size, Read: g.read.Load(), Acked: g.acked(),
-		Framed: g.origin.Ledger.Framed.Records.Load(), FramedBytes: g.origin.Ledger.Framed.Bytes.Load(),
+	}
+	if l := g.origin.Ledger; l != nil {
+		s.Framed, s.Parsed = l.Framed.Records.Load(), l.Parsed.Records.Load()
+		s.Failed, s.Filtered, s.Sent = l.Failed.Records.Load(), l.Filtered.Records.Load(), l.Acked.Records.Load()
 	}
 	s.Lag = max(0, s.Size-s.Acked)
-	if g.unreadSince > 0 {
-		s.UnreadSince = time.Unix(0, g.unreadSince)
+	if s.Lag > 0 && s.Acked < g.lagSize {
+		s.BehindSince = time.Unix(0, g.lagSince)
 	}
 	if g.isIdle() {
 		s.SkippedNULs = g.holes

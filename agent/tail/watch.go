@@ -193,9 +193,7 @@ func (t *Tailer) check(g *generation, now int64) {
 // planChanged queues a file that has changed in any way: even one of the same
 // size may have another content.
 func (t *Tailer) planChanged(g *generation, now int64) {
-	if g.unread() > 0 && g.unreadSince == 0 {
-		g.unreadSince = now
-	}
+	g.noteLag(now)
 	if g.rewind.Load() {
 		t.plan(g, now)
 	} else if g.isIdle() && g.source != nil && g.fd >= 0 && now >= g.retryAt {
@@ -206,11 +204,7 @@ func (t *Tailer) planChanged(g *generation, now int64) {
 
 // plan queues g if there is something to do.
 func (t *Tailer) plan(g *generation, now int64) {
-	if g.unread() == 0 {
-		g.unreadSince = 0
-	} else if g.unreadSince == 0 {
-		g.unreadSince = now
-	}
+	g.noteLag(now)
 	if g.fd < 0 && g.dir != nil && g.unread() > 0 && now >= g.retryAt && g.isIdle() {
 		g.retryAt = now + int64(time.Second)
 		t.reopen(g) // it has grown while there was no room for it

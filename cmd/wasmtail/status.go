@@ -124,7 +124,7 @@ func sortWorstFirst(files []fileLine) {
 	slices.SortStableFunc(files, func(a, b fileLine) int {
 		return cmp.Or(
 			-cmp.Compare(len(a.Reason), 0)+cmp.Compare(len(b.Reason), 0),
-			compareSince(a.UnreadSince, b.UnreadSince),
+			compareSince(a.BehindSince, b.BehindSince),
 			cmp.Compare(b.Lag, a.Lag),
 			strings.Compare(a.Path, b.Path),
 		)
@@ -147,11 +147,11 @@ func printFiles(w io.Writer, files []fileLine, now time.Time) {
 	_, _ = fmt.Fprintln(t, "FILE\tPIPELINE\tSTATE\tSIZE\tREAD\tACKED\tLAG\tPARSED\tFAILED\tFILTERED")
 	for _, f := range files {
 		lag := humanize.IBytes(uint64(f.Lag))
-		if !f.UnreadSince.IsZero() {
-			lag += " " + now.Sub(f.UnreadSince).Round(time.Millisecond*100).String()
+		if !f.BehindSince.IsZero() {
+			lag += " " + now.Sub(f.BehindSince).Round(time.Millisecond*100).String()
 		}
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%d\n", f.Path, f.pipeline, f.State,
-			humanize.IBytes(uint64(max(0, f.Size))), f.Read, f.Acked, lag, f.Framed, 0, 0)
+			humanize.IBytes(uint64(max(0, f.Size))), f.Read, f.Acked, lag, f.Parsed, f.Failed, f.Filtered)
 		if f.Reason != "" {
 			_, _ = fmt.Fprintf(t, "  └ %s%s\t\t\t\t\t\t\t\t\t\n", f.Reason, prefixed("; fix: ", f.Fix))
 		}

@@ -163,5 +163,5 @@ func TestParse_LimitsOfTheFile(t *testing.T) {
 	f("limits: {open_files: -1}\n", "limits.open_files: must not be negative")
 	f("    workers: 65\n", "pipelines.main.workers: must be between 1 and 64")
 	f("    batch: {size: 1, wait: 2m}\n", "pipelines.main.batch.size: must be between 1KiB and 5MiB")
-	f("    batch: {size: 1, wait: 2m}\n", "pipelines.main.batch.wait: must not be longer than 1m")
+	f("    batch: {size: 1, wait: 2m}\n", "pipelines.main.batch.wait: must be between 10ms and 10s")
 }

@@ -20,9 +20,9 @@ type Config struct {
 	// written, such as /var/log/app.log: what it is renamed to when it is rotated
 	// (app.log.1, app.log-20060102, app-2006-01-02.log) is followed by itself, and
 	// is read only once even if a pattern includes it.
-	Include []string `yaml:"include" required:"true" example:"[/var/log/app/*.log]"`
+	Include []string `yaml:"include" required:"true" path:"true" example:"[/var/log/app/*.log]"`
 	// Exclude lists files and directories to leave out, in the same form.
-	Exclude []string `yaml:"exclude" example:"[/var/log/app/debug*.log]"`
+	Exclude []string `yaml:"exclude" path:"true" example:"[/var/log/app/debug*.log]"`
 	// StartAt says where to begin with files that are already there when their
 	// pattern is used for the first time: end; beginning; last with a size, such
 	// as last 1MiB, from the next line on; or since with a time or a duration,
@@ -43,9 +43,6 @@ type Config struct {
 	// before it is delivered as it is, marked partial. If the line goes on later,
 	// the rest is a record of its own, also marked partial.
 	PartialTimeout time.Duration `yaml:"partial_timeout" default:"5s" example:"30s"`
-	// Linger is how often a file that is being written is read. More often means
-	// less delay and smaller batches.
-	Linger time.Duration `yaml:"linger" default:"200ms" example:"1s"`
 	// MaxDepth is how many levels of directories ** descends into.
 	MaxDepth int `yaml:"max_depth" default:"32" example:"3"`
 	// MaxFiles bounds how many files are followed, so that a wrong pattern does no
@@ -103,7 +100,6 @@ func (c *Config) Validate(report func(key, problem string)) {
 	}
 	shortest := map[string]struct{ have, least time.Duration }{
 		"partial_timeout":       {c.PartialTimeout, 100 * time.Millisecond},
-		"linger":                {c.Linger, 10 * time.Millisecond},
 		"rotated_close_after":   {c.RotatedCloseAfter, time.Second},
 		"deleted_release_after": {c.DeletedReleaseAfter, time.Second},
 		"multiline.timeout":     {c.Multiline.Timeout, 100 * time.Millisecond},
@@ -112,9 +108,6 @@ func (c *Config) Validate(report func(key, problem string)) {
 		if d.have < d.least {
 			report(key, fmt.Sprintf("must be at least %s", d.least))
 		}
-	}
-	if c.Linger > 10*time.Second {
-		report("linger", "must not be longer than 10s: files that rotate faster could be missed")
 	}
 }
 

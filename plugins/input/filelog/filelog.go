@@ -38,6 +38,8 @@ type Env struct {
 	OpenFilesMax int
 	// BatchBytes bounds the bytes of a batch, 0 for 512 KiB.
 	BatchBytes int
+	// Linger is how often a growing file is read.
+	Linger time.Duration
 	// SpoolDir takes unlinked temporary files, "" for the system's directory.
 	SpoolDir string
 	Log      logrus.FieldLogger
@@ -68,7 +70,7 @@ func New(c Config, env Env) (*Input, error) {
 		DirDepthMax: c.MaxDepth, FilesMax: c.MaxFiles, OpenFilesMax: env.OpenFilesMax, Readers: env.Readers,
 		Start: start, Multiline: multiline, GBK: c.Encoding == "gbk",
 		RecordBytesMax: int(c.MaxRecordSize), BatchBytesMax: env.BatchBytes,
-		Linger: c.Linger, PartialTimeout: c.PartialTimeout,
+		Linger: env.Linger, PartialTimeout: c.PartialTimeout,
 		RotatedCloseAfter: c.RotatedCloseAfter, DeletedReleaseAfter: c.DeletedReleaseAfter,
 		SpoolDir: env.SpoolDir,
 	}, env.Checkpoints, log)

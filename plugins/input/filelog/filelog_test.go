@@ -58,11 +58,10 @@ func (s *session) stop() {
 func run(t *testing.T, store *checkpoint.Store, c Config) *session {
 	t.Helper()
 	config.Defaults(&c)
-	c.Linger = 20 * time.Millisecond
 	c.Validate(func(key, problem string) { t.Errorf("%s %s", key, problem) })
 	log := logrus.New()
 	log.SetOutput(os.Stderr)
-	in, err := New(c, Env{Checkpoints: store, Pipeline: "p", Log: log})
+	in, err := New(c, Env{Checkpoints: store, Pipeline: "p", Linger: 20 * time.Millisecond, Log: log})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &session{cancel: cancel, ended: make(chan struct{}), input: in}
@@ -148,12 +147,12 @@ func TestRun_DecodesAndMarks(t *testing.T) {
 func TestValidate_ReportsEveryFault(t *testing.T) {
 	c := Config{
 		Include: []string{"relative/*.log", "/a/[b"}, StartAt: "middle",
-		Multiline: Multiline{Start: "("}, MaxRecordSize: 1, Linger: time.Hour,
+		Multiline: Multiline{Start: "("}, MaxRecordSize: 1,
 	}
 	config.Defaults(&c)
 	var keys []string
 	c.Validate(func(key, problem string) { keys = append(keys, key); require.NotEmpty(t, problem) })
-	for _, key := range []string{"include[0]", "include[1]", "start_at", "multiline.start", "max_record_size", "linger"} {
+	for _, key := range []string{"include[0]", "include[1]", "start_at", "multiline.start", "max_record_size"} {
 		require.Contains(t, strings.Join(keys, " "), key)
 	}
 }

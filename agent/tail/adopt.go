@@ -257,11 +257,15 @@ func (t *Tailer) resumeByContent(n *newcomer) bool {
 			e := src.Entry()
 			remounted := e.Path == n.path && e.Ino == n.st.id.ino
 			moved := n.sibling && t.orphanOf(&e, n.family)
-			if !remounted && !moved || e.HeadLen == 0 || e.Acked == 0 {
+			if !remounted && !moved || e.HeadLen == 0 {
 				continue
 			}
-			if t.byID[identity{e.Dev, e.Ino}] == nil && !remounted && e.Acked < checkpoint.MarkerBytesMax {
-				continue // too little to be sure, and nothing says that it was copied
+			// A full head is enough to be sure, and so are the bytes before a
+			// position that lies further in. With less than that, something must
+			// say that there is a copy.
+			sure := e.HeadLen == checkpoint.HeadBytesMax || e.Acked >= checkpoint.MarkerBytesMax
+			if !sure && (e.Acked == 0 || t.byID[identity{e.Dev, e.Ino}] == nil && !remounted) {
+				continue
 			}
 			if t.matches(n, &e) {
 				t.resume(n, src)

@@ -72,6 +72,7 @@ type generation struct {
 	retryAt   int64 // when to try again after an error
 	lagSize   int64
 	active    bool
+	headless  bool // waits for saveHeads
 	listIndex int
 }
 

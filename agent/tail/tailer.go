@@ -69,6 +69,7 @@ type Tailer struct {
 	detached  []*generation
 	closed    []*generation
 	pending   []*generation
+	headless  []*generation // wait for saveHeads
 	notes     []string
 	active    []*generation
 	quiet     []*generation

@@ -60,6 +60,7 @@ func (t *Tailer) commit() {
 			}
 		}
 	}
+	t.saveHeads()
 	if len(t.pending) == 0 && len(t.notes) == 0 {
 		return
 	}
@@ -243,10 +244,50 @@ func (t *Tailer) queue(g *generation) {
 	g.mu.Lock()
 	wasIdle := g.state == idle
 	g.mu.Unlock()
-	if wasIdle {
-		delete(t.failures, g.path)
-		g.reader.schedule(g)
+	if !wasIdle || g.headless {
+		return
 	}
+	if g.head.n == 0 && g.size > 0 {
+		g.headless = true
+		t.headless = append(t.headless, g)
+		return
+	}
+	delete(t.failures, g.path)
+	g.reader.schedule(g)
+}
+
+// saveHeads makes the first signatures of files durable that were empty when
+// their generation was made, with one write, and queues them. Without that a
+// crash right after the first batch could not tell the file from another one.
+func (t *Tailer) saveHeads() {
+	if len(t.headless) == 0 {
+		return
+	}
+	for _, g := range t.headless {
+		if g.fd < 0 {
+			continue
+		}
+		head, err := headOf(g.fd, g.size, t.head[:])
+		if err != nil {
+			continue // the reader meets the same error, and reports it
+		}
+		g.mu.Lock()
+		g.head = head
+		g.mu.Unlock()
+		g.source.Edit(func(e *checkpoint.Entry) { e.HeadLen, e.Head = head.n, head.sum })
+	}
+	if err := t.store.Save(); err != nil {
+		t.alarm("files that have begun to grow wait until the checkpoint can be saved", "", err)
+		return
+	}
+	for _, g := range t.headless {
+		g.headless = false
+		if g.fd >= 0 && g.isIdle() {
+			delete(t.failures, g.path)
+			g.reader.schedule(g)
+		}
+	}
+	t.headless = t.headless[:0]
 }
 
 // activate moves g to the active files.

@@ -225,6 +225,16 @@ func (h *hub) records(t *testing.T, logstore string) []map[string]string {
 	}
 }
 
+// distinct counts the different lines of a logstore.
+func (h *hub) distinct(t *testing.T, logstore string) int {
+	t.Helper()
+	lines := map[string]bool{}
+	for _, r := range h.records(t, logstore) {
+		lines[r["_msg"]] = true
+	}
+	return len(lines)
+}
+
 // ledgerTotals are the sums of the hub's ledger.
 type ledgerTotals struct {
 	ReadRecords  int64 `json:"read_records"`

@@ -244,7 +244,7 @@ func pipelineYAML(path, logstore string) string {
 func (a *agentProcess) requireAll(h *hub, logstore string, lines int) {
 	t := a.t
 	t.Helper()
-	a.eventually(fmt.Sprintf("the hub has all %d lines", lines), func() bool { return len(h.records(t, logstore)) >= lines })
+	a.eventually(fmt.Sprintf("the hub has all %d lines", lines), func() bool { return h.distinct(t, logstore) >= lines })
 	seen := make([]int, lines)
 	last := map[string]struct{ offset, line int }{}
 	records := h.records(t, logstore)
@@ -272,13 +272,28 @@ func (a *agentProcess) requireAll(h *hub, logstore string, lines int) {
 		}
 	}
 	if missing+double > 0 {
-		for _, r := range records {
-			number, _, _ := strings.Cut(r["_msg"], " ")
-			if n, _ := strconv.Atoi(number); seen[n] > 1 {
-				t.Logf("double: line %d in generation %s at %s of %s", n, r["__wt_generation__"], r["__wt_offset__"], r["__path__"])
-			}
-		}
+		describe(t, records, seen)
 	}
 	require.Zero(t, missing, "missing lines of %d", lines)
 	require.Zero(t, double, "lines that are there twice, of %d", lines)
+}
+
+// describe logs which runs of lines are missing or double, and where each
+// generation has its lines.
+func describe(t *testing.T, records []map[string]string, seen []int) {
+	t.Helper()
+	for from := 0; from < len(seen); {
+		to := from
+		for to < len(seen) && seen[to] == seen[from] {
+			to++
+		}
+		t.Logf("lines %d to %d are there %d times", from, to-1, seen[from])
+		from = to
+	}
+	for i, r := range records {
+		line, _, _ := strings.Cut(r["_msg"], " ")
+		if i == 0 || records[i-1]["__wt_generation__"] != r["__wt_generation__"] {
+			t.Logf("generation %s of %s begins at %s with line %s", r["__wt_generation__"], filepath.Base(r["__path__"]), r["__wt_offset__"], line)
+		}
+	}
 }

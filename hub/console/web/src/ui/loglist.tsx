@@ -35,6 +35,8 @@ export function LogList(props: Props) {
 	const [view, setView] = useState({ top: 0, height: 800 });
 	const [open, setOpen] = useState<ReadonlyMap<number, number>>(new Map()); // row id → height of its details
 	const [cursor, setCursor] = useState<number | null>(null);
+	// Going from line to line by key: the lines must not run away meanwhile.
+	const [walking, setWalking] = useState(false);
 	const n = rows.length;
 	const today = day(Date.now());
 	const dated = n > 0 && day(rows[0]!.time) !== today || n > 0 && day(rows[n - 1]!.time) !== today;
@@ -62,12 +64,13 @@ export function LogList(props: Props) {
 	}, []);
 
 	const selecting = useSelection(scroller);
-	const reading = view.top > 4 || selecting || open.size > 0;
+	const reading = view.top > 4 || selecting || open.size > 0 || walking;
 	useEffect(() => props.onReading(reading), [reading]);
 
 	useLayoutEffect(() => {
 		setOpen(new Map());
 		setCursor(null);
+		setWalking(false);
 		const selection = getSelection();
 		if (selection?.anchorNode && scroller.current?.contains(selection.anchorNode)) selection.removeAllRanges();
 		scroller.current!.scrollTop = 0;
@@ -100,6 +103,7 @@ export function LogList(props: Props) {
 			const row = rows[n - 1 - index];
 			if (!row) return;
 			setCursor(row.id);
+			setWalking(true);
 			const el = scroller.current!;
 			const top = topOf(index, rowHeight, tall);
 			if (top < el.scrollTop) el.scrollTop = top;
@@ -108,7 +112,10 @@ export function LogList(props: Props) {
 		if (e.key === "j" || e.key === "ArrowDown") go(at + 1);
 		else if (e.key === "k" || e.key === "ArrowUp") go(at - 1);
 		else if ((e.key === "Enter" || e.key === " ") && cursor !== null) toggle(cursor);
-		else if (e.key === "Escape" && open.size > 0) setOpen(new Map());
+		else if (e.key === "Escape" && (open.size > 0 || walking)) {
+			setOpen(new Map());
+			setWalking(false);
+		}
 		else return;
 		e.preventDefault();
 	};

@@ -24,6 +24,7 @@ import (
 func collector(binary, compression string) contender {
 	return contender{name: "collector " + compression, sink: otlpSink, prepare: func(t *testing.T, s site) command {
 		t.Helper()
+		// Records of several lines would keep their last line end.
 		operators, multi := "", ""
 		switch s.workload.name {
 		case nginx.name:
@@ -39,7 +40,7 @@ func collector(binary, compression string) contender {
     start_at: beginning
     include_file_name: false
     preserve_leading_whitespaces: true
-    preserve_trailing_whitespaces: true%s%s
+    preserve_trailing_whitespaces: %t%s%s
 exporters:
   otlp_http:
     endpoint: http://%s
@@ -49,7 +50,7 @@ service:
   telemetry: {metrics: {level: none}, logs: {level: warn}}
   pipelines:
     logs: {receivers: [file_log], exporters: [otlp_http]}
-`, s.watch, multi, operators, s.sink, compression))
+`, s.watch, multi == "", multi, operators, s.sink, compression))
 		return command{argv: []string{binary, "--config", path}}
 	}}
 }

@@ -149,7 +149,7 @@ func (p *Pipeline) handle(hard context.Context, l *lane, d parcel) {
 	for i, o := range p.c.Outlets {
 		payload, err := p.encode(d.ctx, l, i, b)
 		if err == nil && len(payload) > 0 {
-			err = o.queue.Put(hard, payload, l.places[i], report.one)
+			l.buf, err = o.queue.Put(hard, payload, l.places[i], report.one)
 		}
 		if err != nil || len(payload) == 0 { // nothing was queued: this is the outlet's word
 			report.one(err)

@@ -1,7 +1,7 @@
 // Package queue holds encoded payloads between the lanes that make them and
 // the senders that deliver them: bounded in bytes, in order within a lane.
 //
-// A payload is copied in, and lent to one sender at a time. At no time are two
+// A payload is given away, and lent to one sender at a time. At no time are two
 // payloads of one lane out, so that a lane's payloads are delivered in the
 // order in which they were put, whatever has to be tried again. Putting blocks
 // while the bound is reached: that is the back-pressure of the whole agent. A
@@ -64,34 +64,36 @@ func (q *Queue) Lane() int {
 	return len(q.lanes) - 1
 }
 
-// Put copies payload into the queue. It blocks while the queue is full. done
-// is called exactly once if Put returns nil, and never otherwise. The error is
-// that of ctx, or ErrClosed.
-func (q *Queue) Put(ctx context.Context, payload []byte, laneNumber int, done func(error)) error {
+// Put gives payload to the queue, and returns an empty buffer to use in its
+// place. It blocks while the queue is full. done is called exactly once if Put
+// returns no error, and never otherwise; then payload itself is returned. The
+// error is that of ctx, or ErrClosed.
+func (q *Queue) Put(ctx context.Context, payload []byte, laneNumber int, done func(error)) (spare []byte, err error) {
 	for {
 		q.mu.Lock()
 		if q.closed {
 			q.mu.Unlock()
-			return ErrClosed
+			return payload, ErrClosed
 		}
 		l := q.lanes[laneNumber]
 		if q.bytes+int64(len(payload)) <= q.bytesMax || l.held == 0 {
 			q.putLocked(l, payload, done)
+			spare = q.spareLocked(len(payload))
 			q.mu.Unlock()
-			return nil
+			return spare, nil
 		}
 		taken := q.taken
 		q.mu.Unlock()
 		select {
 		case <-taken:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return payload, context.Cause(ctx)
 		}
 	}
 }
 
 func (q *Queue) putLocked(l *lane, payload []byte, done func(error)) {
-	l.items = append(l.items, item{payload: append(q.bufferLocked(len(payload)), payload...), done: done})
+	l.items = append(l.items, item{payload: payload, done: done})
 	l.held++
 	q.bytes += int64(len(payload))
 	if !l.lent && len(l.items)-l.head == 1 {
@@ -105,8 +107,9 @@ func (q *Queue) readyLocked(l *lane) {
 	q.put = make(chan struct{})
 }
 
-// bufferLocked returns an empty buffer, one that fits n if there is one.
-func (q *Queue) bufferLocked(n int) []byte {
+// spareLocked returns an empty buffer, one that fits n if there is one: the next
+// payload of a lane is much like its last.
+func (q *Queue) spareLocked(n int) []byte {
 	last := len(q.free) - 1
 	for i := last; i >= 0; i-- {
 		if cap(q.free[i]) >= n {

@@ -33,6 +33,7 @@ func Frame(config Config, r io.Reader, each func(*Lines) error) error {
 		consumed := f.frame(&st, data, lines.End, final)
 		lines.Lines, lines.Raw = f.lines, data[:consumed]
 		lines.Start, lines.End = lines.End, lines.End+int64(consumed)
+		lines.RawOffset = lines.Start
 		lines.ReadTime = config.Now().UnixNano()
 		if err := each(&lines); err != nil {
 			return err

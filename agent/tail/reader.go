@@ -27,8 +27,10 @@ var (
 type Lines struct {
 	Origin *record.Origin
 	Lines  []Line
-	// Raw are the bytes of the range from the first record on.
-	Raw []byte
+	// Raw are the bytes of the range, without a hole at its start, and RawOffset
+	// is where they begin in the file. The records lie in them.
+	Raw       []byte
+	RawOffset int64
 	// Start and End are the range that is accounted for. It can be longer than
 	// the records, and have none.
 	Start, End int64
@@ -250,7 +252,7 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 		return 0, err
 	}
 	r.out = Lines{
-		Origin: g.origin, Lines: r.frame.lines, Raw: data[:consumed],
+		Origin: g.origin, Lines: r.frame.lines, Raw: data[:consumed], RawOffset: pos,
 		Start: read, End: end, ReadTime: r.t.config.Now().UnixNano(),
 	}
 	if err := r.deliver(ctx, g, to, marker); err != nil {

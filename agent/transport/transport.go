@@ -11,7 +11,6 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +80,6 @@ type Response struct {
 // Client sends requests to one endpoint. Safe for concurrent use.
 type Client struct {
 	endpoint  url.URL
-	http      http.Client
 	transport *http.Transport
 	signer    signature.Signer
 	timeout   time.Duration
@@ -105,7 +103,7 @@ func New(c Config) (*Client, error) {
 	dialer := net.Dialer{Timeout: connectTimeout, KeepAlive: 15 * time.Second}
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
+		DialContext:         dialWhole(dialer.DialContext),
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: connectTimeout,
 		// No HTTP/2: its flow control holds large uploads back, and one lost
@@ -121,10 +119,6 @@ func New(c Config) (*Client, error) {
 	return &Client{
 		endpoint:  *endpoint,
 		transport: t,
-		http: http.Client{
-			Transport:     t,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
 		timeout:   c.Timeout,
 		userAgent: c.UserAgent,
 	}, nil
@@ -152,15 +146,18 @@ func ParseEndpoint(s string) (*url.URL, error) {
 }
 
 // Post sends r once and returns the response if its status is 2xx. Every error
-// is a *Failure. If ctx ended, it wraps the cause of that.
+// is a *Failure. If ctx ended, it wraps the cause of that. When it returns,
+// nothing reads r.Body any more.
 func (c *Client) Post(ctx context.Context, r Request) (Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	sent := bodies{data: r.Body}
+	defer sent.open.Wait() // net/http may still write it after an early answer
 	defer cancel()
-	req, err := c.request(ctx, r)
+	req, err := c.request(ctx, r, &sent)
 	if err != nil {
 		return Response{}, &Failure{Class: Misconfigured, Err: err}
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.transport.RoundTrip(req) // a redirect is an answer like any other
 	if err != nil {
 		return Response{}, networkFailure(ctx, err)
 	}
@@ -175,7 +172,7 @@ func (c *Client) Post(ctx context.Context, r Request) (Response, error) {
 	return Response{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
 }
 
-func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, r Request, sent *bodies) (*http.Request, error) {
 	u := c.endpoint
 	path, err := url.PathUnescape(r.Path)
 	if err != nil || !strings.HasPrefix(r.Path, "/") {
@@ -198,12 +195,6 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 		ContentLength: int64(len(r.Body)),
 		Body:          http.NoBody,
 	}).WithContext(ctx)
-	if len(r.Body) > 0 {
-		req.Body = io.NopCloser(bytes.NewReader(r.Body))
-		// With GetBody, net/http tries again by itself when a kept connection
-		// turns out to be closed before anything was written to it.
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil }
-	}
 	if r.Credentials.KeyID != "" {
 		if r.Signature.Now.IsZero() {
 			r.Signature.Now = time.Now()
@@ -214,6 +205,12 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 	}
 	for name, values := range r.Unsigned {
 		header[name] = values
+	}
+	if len(r.Body) > 0 {
+		req.Body, _ = sent.next()
+		// With GetBody, net/http tries again by itself when a kept connection
+		// turns out to be closed before anything was written to it.
+		req.GetBody = sent.next
 	}
 	return req, nil
 }

@@ -4,13 +4,13 @@ import "sync"
 
 const (
 	// arenaChunkBytes is the size of one arena chunk: a whole batch of the
-	// default 512 KiB fits into two, a trickle of lines into one.
-	arenaChunkBytes = 256 << 10
+	// default size fits into one.
+	arenaChunkBytes = 512 << 10
 	// fieldChunkLen fields take 192 KiB.
 	fieldChunkLen = 4096
 	// poolChunksMax is how many chunks a pooled batch keeps: one huge batch
 	// must not hold its memory for ever.
-	poolChunksMax = 8
+	poolChunksMax = 4
 )
 
 // chunks is a bump allocator. It grows by chunks and never moves what it

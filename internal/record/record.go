@@ -145,8 +145,11 @@ type Batch struct {
 // Add appends a record with the single field Content, copying raw into the
 // arena, and returns it for the caller to fill in Offset, Size and Marks. The
 // pointer is valid until the next Add.
-func (b *Batch) Add(raw []byte) *Record {
-	raw = b.Copy(raw)
+func (b *Batch) Add(raw []byte) *Record { return b.AddOwn(b.Copy(raw)) }
+
+// AddOwn is Add for bytes that lie in b's arena already, such as a part of what
+// Copy returned.
+func (b *Batch) AddOwn(raw []byte) *Record {
 	fields := append(b.AllocFields(1), Field{Name: contentName, Value: raw})
 	b.Records = append(b.Records, Record{Raw: raw, Fields: fields})
 	return &b.Records[len(b.Records)-1]

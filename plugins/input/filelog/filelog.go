@@ -123,9 +123,12 @@ func (s *sink) Lines(ctx context.Context, l *tail.Lines, done func(acknowledged 
 	return nil
 }
 
-// addLines copies the lines to b. Whether a record needs a mark is asked of the
-// whole at first: mostly none does.
+// addLines copies the lines to b, all at once. Whether a record needs a mark is
+// asked of the whole at first: mostly none does.
 func addLines(b *record.Batch, l *tail.Lines) (size int64) {
+	if len(l.Lines) == 0 {
+		return 0
+	}
 	odd := record.Mark(0)
 	if !utf8.Valid(l.Raw) {
 		odd |= record.InvalidUTF8
@@ -133,9 +136,11 @@ func addLines(b *record.Batch, l *tail.Lines) (size int64) {
 	if bytes.IndexByte(l.Raw, 0) >= 0 {
 		odd |= record.NUL
 	}
+	raw := b.Copy(l.Raw)
 	for i := range l.Lines {
 		line := &l.Lines[i]
-		text := line.Bytes
+		at := line.Offset - l.RawOffset
+		text := raw[at : at+int64(len(line.Bytes)) : at+int64(len(line.Bytes))]
 		if line.Offset == 0 {
 			text = bytes.TrimPrefix(text, byteOrderMark)
 		}
@@ -143,7 +148,7 @@ func addLines(b *record.Batch, l *tail.Lines) (size int64) {
 		if odd != 0 {
 			marks |= oddMarks(text)
 		}
-		r := b.Add(text)
+		r := b.AddOwn(text)
 		r.Offset, r.Size, r.Marks = line.Offset, line.Size, marks
 		size += line.Size
 	}

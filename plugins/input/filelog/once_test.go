@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -68,4 +69,19 @@ func FuzzOnce(f *testing.F) {
 		require.NoError(t, err)
 		require.EqualValues(t, len(data), end)
 	})
+}
+
+// TestLinesAreTakenFromTheirPlaceInTheChunk covers a chunk that begins with
+// bytes of no record: the late end of a line that was delivered before.
+func TestLinesAreTakenFromTheirPlaceInTheChunk(t *testing.T) {
+	raw := []byte("\none\r\ntwo\n")
+	l := tail.Lines{
+		Origin: &record.Origin{Ledger: &record.Ledger{}}, Raw: raw, RawOffset: 100, Start: 90, End: 110,
+		Lines: []tail.Line{{Bytes: raw[1:4], Offset: 101, Size: 5}, {Bytes: raw[6:9], Offset: 106, Size: 4}},
+	}
+	b := record.Get(l.Origin)
+	defer b.Release()
+	require.EqualValues(t, 9, addLines(b, &l))
+	require.Equal(t, "one", string(b.Records[0].Raw))
+	require.Equal(t, "two", string(b.Records[1].Raw))
 }

@@ -37,13 +37,18 @@ func (e *encoder) Encode(ctx context.Context, dst []byte, b *record.Batch) ([]by
 	if codec := e.output.codec(); codec != e.codec {
 		e.codec, e.compressor = codec, loggroup.NewCompressor(codec)
 	}
-	id := e.setTags(b)
+	p := payload{codec: e.codec, records: len(b.Records), logstore: e.logstore, batchID: e.setTags(b), traceparent: traceparent(ctx)}
+	at := len(dst)
+	if e.codec == loggroup.None { // the group is the body: it is written where it belongs
+		dst = appendPayloadHeader(dst, &p)
+		start := len(dst)
+		dst = loggroup.Append(dst, b, &e.header)
+		setRawBytes(dst[at:], len(dst)-start)
+		return dst, nil
+	}
 	e.raw = loggroup.Append(e.raw[:0], b, &e.header)
-	dst = appendPayloadHeader(dst, &payload{
-		codec: e.codec, rawBytes: len(e.raw), records: len(b.Records),
-		logstore: e.logstore, batchID: id, traceparent: traceparent(ctx),
-	})
-	dst = e.compressor.Append(dst, e.raw)
+	p.rawBytes = len(e.raw)
+	dst = e.compressor.Append(appendPayloadHeader(dst, &p), e.raw)
 	if cap(e.raw) > rawBytesKept {
 		e.raw = nil
 	}

@@ -59,6 +59,9 @@ func appendPayloadHeader(dst []byte, p *payload) []byte {
 	return dst
 }
 
+// setRawBytes fills in the size of the body of a payload that begins at header.
+func setRawBytes(header []byte, n int) { binary.LittleEndian.PutUint32(header[4:], uint32(n)) }
+
 func parsePayload(data []byte) (p payload, err error) {
 	if len(data) < payloadHeaderBytes || data[0] != 'W' || data[1] != 'L' {
 		return p, errPayload

@@ -487,7 +487,7 @@ func (t *Tailer) generation(n *newcomer) *generation {
 func (t *Tailer) follow(g *generation, n *newcomer) {
 	t.byID[g.id] = g
 	if n.named() {
-		g.dir, n.entry.gen = n.dir, g
+		g.nameIn(n.dir, n.entry)
 	} else {
 		g.goneSince = t.now()
 	}

@@ -88,14 +88,31 @@ func manyFiles(tb testing.TB, n int) (*Tailer, *counting, string) {
 	return t, c, dir
 }
 
-// BenchmarkQuietFiles is the cost of one second with 10,000 quiet files.
+// BenchmarkQuietFiles is the cost of one second with 10,000 files that have been
+// quiet for long, where the kernel gives hints of writes and where it does not.
 func BenchmarkQuietFiles(b *testing.B) {
-	t, _, _ := manyFiles(b, 10_000)
-	b.ReportAllocs()
-	for b.Loop() {
-		for range 5 {
-			t.tick()
-		}
+	for name, hinted := range map[string]bool{"hinted": true, "asked every second": false} {
+		b.Run(name, func(b *testing.B) {
+			t, _, _ := manyFiles(b, 10_000)
+			if !hinted {
+				noHints(t)
+			}
+			for range 5 * 30 { // until all have been quiet for long
+				t.tick()
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				for range 5 {
+					t.tick()
+				}
+			}
+		})
+	}
+}
+
+func noHints(t *Tailer) {
+	for _, d := range t.dirs {
+		d.hinted = false
 	}
 }
 

@@ -35,6 +35,7 @@ type directory struct {
 	changed int64 // when it was last seen to change
 	mtime   int64
 	dirty   bool
+	hinted  bool // the kernel tells of every write(2) to a file in it
 	epoch   uint32
 	entries map[string]*dirEntry
 	links   []*dirEntry       // symbolic links to look at again
@@ -83,6 +84,9 @@ func (t *Tailer) lookAround(now int64) {
 			d.dirty = true
 		}
 	})
+	if all {
+		t.hintsLost = now
+	}
 	periodic := now >= t.nextDirs || all || t.firstScan
 	if periodic {
 		t.nextDirs = now + dirInterval
@@ -187,7 +191,9 @@ func (t *Tailer) enter(d *directory, now int64) bool {
 		return false
 	}
 	if !d.present || st.id != d.id {
-		if err := t.hints.watch(d.path); err != nil {
+		err := t.hints.watch(d.path)
+		d.hinted = err == nil && localDir(d.path)
+		if err != nil {
 			t.alarm("no change notices for a directory: it is polled instead; raise fs.inotify.max_user_watches", "", err)
 		}
 		d.present = true
@@ -365,7 +371,8 @@ func (t *Tailer) attach(g *generation, d *directory, e *dirEntry, path string) {
 	if g.dir != nil {
 		return
 	}
-	g.dir, e.gen, g.goneSince = d, g, 0
+	g.nameIn(d, e)
+	g.goneSince = 0
 	g.rename(path, d.scanned)
 }
 

@@ -15,7 +15,7 @@ import (
 func (s *stat) from(st *unix.Stat_t) {
 	s.id = identity{uint64(st.Dev), st.Ino}
 	s.size = st.Size
-	s.mtime = st.Mtim.Sec*1e9 + st.Mtim.Nsec
+	s.mtime = st.Mtim.Nano()
 	s.links = uint64(st.Nlink)
 	s.regular = st.Mode&unix.S_IFMT == unix.S_IFREG
 	s.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
@@ -103,6 +103,30 @@ func pathOf(fd int) string {
 		return ""
 	}
 	return path
+}
+
+// localDir reports whether dir is on a file system on which only this kernel
+// writes, so that it knows of every write. All that are not known are not.
+func localDir(dir string) bool {
+	var st unix.Statfs_t
+	for {
+		err := unix.Statfs(dir, &st)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return false
+		}
+		break
+	}
+	const zfs, ntfs3 = 0x2fc12fc1, 0x7366746e
+	switch uint32(st.Type) { // its type depends on the processor
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC,
+		unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC,
+		unix.MSDOS_SUPER_MAGIC, unix.EXFAT_SUPER_MAGIC, unix.REISERFS_SUPER_MAGIC, zfs, ntfs3:
+		return true
+	}
+	return false
 }
 
 // dirReader lists directories with one buffer and no allocation for an entry.

@@ -65,6 +65,7 @@ type generation struct {
 	seen      int64 // Unix nanoseconds of the first sight,
 	grown     int64 // of the last growth,
 	changed   int64 // of the last change,
+	asked     int64 // when its size was last asked for,
 	lagSince  int64 // when lagSize was its size: what it had then is behind since then,
 	goneSince int64 // since when it has no name, 0 if it has one,
 	rotatedAt int64 // since when it has another name than it began with,
@@ -73,6 +74,7 @@ type generation struct {
 	lagSize   int64
 	active    bool
 	headless  bool // waits for saveHeads
+	linked    bool // its name is a symbolic link
 	listIndex int
 }
 
@@ -174,6 +176,11 @@ func (g *generation) rename(path string, now int64) {
 	}
 	g.path, g.rotatedAt = path, now
 	g.edit(func(e *checkpoint.Entry) { e.Path = path })
+}
+
+// nameIn gives g the name e in d.
+func (g *generation) nameIn(d *directory, e *dirEntry) {
+	g.dir, e.gen, g.linked = d, g, e.link != nil
 }
 
 // edit changes the checkpoint of g, if it has one already.

@@ -16,24 +16,38 @@ const (
 	hintPause = 50 * time.Millisecond
 	// hintQuiet ends a round: no event has come for this long.
 	hintQuiet = time.Millisecond
-	// hintEventsMax ends a round of a storm that does not end by itself.
+	// hintEventsMax and hintRound end a round of a storm that does not end by
+	// itself.
 	hintEventsMax = 4096
+	hintRound     = 10 * time.Millisecond
+	// writePause is how long a file is not named again after it was: a busy one
+	// is looked at anyway.
+	writePause = time.Second
+	// latelyMax bounds what is remembered of that.
+	latelyMax = 4096
 )
 
-// hints tells the watch goroutine which directories have changed. Hints may be
-// missing, late or too many; nothing depends on them but the delay.
+// hints tells the watch goroutine which directories have changed, and which files
+// were written. Hints may be missing, late or too many; nothing depends on them
+// but the delay.
 type hints struct {
 	watcher *fsnotify.Watcher // nil where the system has none to give
 	failure error             // why not
-	wake    chan<- struct{}
+	wake    chan<- struct{}   // a directory has changed
+	wroteTo chan<- struct{}   // a file was written
 
 	mu       sync.Mutex
 	dirty    map[string]bool
+	written  map[string]bool
+	lately   map[string]time.Time // when a file was last named
 	overflow bool
 }
 
-func newHints(wake chan<- struct{}) *hints {
-	h := &hints{wake: wake, dirty: map[string]bool{}}
+func newHints(wake, wrote chan<- struct{}) *hints {
+	h := &hints{
+		wake: wake, wroteTo: wrote,
+		dirty: map[string]bool{}, written: map[string]bool{}, lately: map[string]time.Time{},
+	}
 	h.watcher, h.failure = fsnotify.NewWatcher()
 	return h
 }
@@ -74,20 +88,20 @@ func (h *hints) run(ctx context.Context) {
 	timer := time.NewTimer(hintPause)
 	defer timer.Stop()
 	for {
-		noted := true
+		dirs, files := true, false
 		select {
 		case <-ctx.Done():
 			return
 		case e := <-h.watcher.Events:
-			noted = h.round(e, timer)
+			dirs, files = h.round(e, timer)
 		case <-h.watcher.Errors: // an overflow, or a watch that broke: look everywhere
 			h.note("", true)
 		}
-		if noted {
-			select {
-			case h.wake <- struct{}{}:
-			default:
-			}
+		if dirs {
+			nudge(h.wake)
+		}
+		if files {
+			nudge(h.wroteTo)
 		}
 		timer.Reset(hintPause)
 		select {
@@ -98,23 +112,66 @@ func (h *hints) run(ctx context.Context) {
 	}
 }
 
+func nudge(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // round takes the events that wait, the first of which is e, and reports
-// whether any of them matters.
-func (h *hints) round(e fsnotify.Event, timer *time.Timer) (noted bool) {
+// whether any of them matters for a directory, and for a file.
+func (h *hints) round(e fsnotify.Event, timer *time.Timer) (dirs, files bool) {
+	begun := time.Now()
+	now := begun
 	for range hintEventsMax {
-		// Growth is seen by asking the open files.
 		if e.Op&^(fsnotify.Write|fsnotify.Chmod) != 0 {
 			h.note(e.Name, false)
-			noted = true
+			dirs = true
+		}
+		if e.Op.Has(fsnotify.Write) && h.wrote(e.Name, now) {
+			files = true
 		}
 		timer.Reset(hintQuiet)
 		select {
 		case e = <-h.watcher.Events:
 		case <-timer.C:
-			return noted
+			return dirs, files
+		}
+		if now = time.Now(); now.Sub(begun) > hintRound {
+			break
 		}
 	}
-	return noted
+	return dirs, files
+}
+
+// wrote remembers that the file path was written, and reports whether that is
+// news.
+func (h *hints) wrote(path string, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if last, ok := h.lately[path]; ok && now.Sub(last) < writePause {
+		return false
+	}
+	if len(h.lately) >= latelyMax {
+		clear(h.lately)
+	}
+	h.lately[path] = now
+	h.written[path] = true
+	return true
+}
+
+// takeWritten returns the names of the files that were written since it was last
+// called, and takes an empty map for those to come.
+func (h *hints) takeWritten(empty map[string]bool) map[string]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.written) == 0 {
+		return empty
+	}
+	taken := h.written
+	h.written = empty
+	return taken
 }
 
 // note remembers that something happened to the name path, which can be in a

@@ -40,6 +40,7 @@ type rig struct {
 	got    *collector
 	log    *logrus.Logger
 	logged *bytes.Buffer
+	deaf   bool // no hints of writes arrive
 }
 
 // collector is a Sink. It keeps what it was given, by generation.
@@ -171,6 +172,14 @@ func (r *rig) write(name, text string) {
 	_, err = f.WriteString(text)
 	require.NoError(r.t, err)
 	require.NoError(r.t, f.Close())
+	r.wrote(name)
+}
+
+// wrote gives the hint that the kernel would give.
+func (r *rig) wrote(name string) {
+	if !r.deaf {
+		r.tailer.hints.wrote(r.path(name), r.now)
+	}
 }
 
 func (r *rig) rename(from, to string) {
@@ -183,11 +192,13 @@ func (r *rig) copy(from, to string) {
 	data, err := os.ReadFile(r.path(from))
 	require.NoError(r.t, err)
 	require.NoError(r.t, os.WriteFile(r.path(to), data, 0o644))
+	r.wrote(to)
 }
 
 func (r *rig) truncate(name string) {
 	r.t.Helper()
 	require.NoError(r.t, os.Truncate(r.path(name), 0))
+	r.wrote(name)
 }
 
 func (r *rig) remove(name string) {

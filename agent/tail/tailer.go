@@ -9,8 +9,9 @@
 //
 // One goroutine, the watch, finds files and changes. Directories are compared by
 // name and inode when the kernel hints that they changed, and periodically
-// without a hint; open files are asked for their size. Hints may be lost: they
-// only make things faster. Reader goroutines, one by default, read what the
+// without a hint; open files are asked for their size, the more rarely the longer
+// they have been quiet. Hints may be lost: they only make things faster, and
+// growth is seen within quietLongest without them. Reader goroutines, one by default, read what the
 // watch has queued; all generations of one path belong to one reader. There is
 // no goroutine, and no buffer, for a file: an incomplete record stays in the
 // file until it is complete.
@@ -47,6 +48,7 @@ type Tailer struct {
 	readers  []*reader
 	log      logrus.FieldLogger
 	wake     chan struct{}          // holds 1: something has happened
+	wrote    chan struct{}          // holds 1: files were written, see hints.wrote
 	requests chan chan []FileStatus // unbuffered
 
 	reportMu sync.Mutex
@@ -74,6 +76,8 @@ type Tailer struct {
 	active    []*generation
 	quiet     []*generation
 	cursor    int
+	written   map[string]bool // a spare for hints.takeWritten
+	hintsLost int64           // when hints were last lost
 	failures  map[string]*failure
 	alarms    map[string]int64
 	open      int
@@ -107,9 +111,9 @@ func New(config Config, store *checkpoint.Store, log logrus.FieldLogger) (*Taile
 	}
 	t := &Tailer{
 		config: config, include: include, exclude: exclude, store: store, log: log,
-		wake: make(chan struct{}, 1), requests: make(chan chan []FileStatus),
+		wake: make(chan struct{}, 1), wrote: make(chan struct{}, 1), requests: make(chan chan []FileStatus),
 		dirs: map[string]*directory{}, byID: map[identity]*generation{}, families: map[string][]*generation{},
-		orphans: map[identity][]*checkpoint.Source{}, ignored: map[identity]version{},
+		orphans: map[identity][]*checkpoint.Source{}, ignored: map[identity]version{}, written: map[string]bool{},
 		failures: map[string]*failure{}, alarms: map[string]int64{},
 		done: make(chan struct{}),
 	}
@@ -139,7 +143,7 @@ func (t *Tailer) Run(ctx context.Context, to Sink) error {
 func (t *Tailer) start() {
 	now := t.config.Now().UnixNano()
 	t.started, t.firstScan, t.orphanAt = now, true, now
-	t.hints = newHints(t.wake)
+	t.hints = newHints(t.wake, t.wrote)
 	for _, src := range t.store.Sources(t.config.Pipeline) {
 		e := src.Entry()
 		id := identity{e.Dev, e.Ino}
@@ -175,6 +179,10 @@ func (t *Tailer) watch(ctx context.Context) {
 			return
 		case reply := <-t.requests:
 			reply <- t.status()
+			continue
+		case <-t.wrote:
+			t.checkWritten(t.now())
+			t.commit()
 			continue
 		case <-t.wake:
 		case <-timer.C:

@@ -9,10 +9,6 @@ import (
 const (
 	// activeFor is how long a file stays among the active after it last grew.
 	activeFor = int64(5 * time.Second)
-	// quietInterval is how often each quiet file is looked at when there are many;
-	// fewFiles are looked at in every tick.
-	quietInterval = int64(time.Second)
-	fewFiles      = 500
 	// rewindPause is how long to wait before bytes that were not acknowledged are
 	// read again.
 	rewindPause = int64(time.Second)
@@ -37,6 +33,7 @@ func (t *Tailer) tick() {
 	t.lookAround(now)
 	t.settleAll(now)
 	t.checkActive(now)
+	t.checkWritten(now)
 	t.checkQuiet(now)
 	if now >= t.nextSweep {
 		t.nextSweep = now + sweepInterval
@@ -133,28 +130,9 @@ func (t *Tailer) checkActive(now int64) {
 	}
 }
 
-// checkQuiet looks at some of the quiet files, at all of them every
-// quietInterval.
-func (t *Tailer) checkQuiet(now int64) {
-	n := len(t.quiet)
-	if n > fewFiles {
-		n = min(n, n*int(t.config.Linger)/int(quietInterval)+1)
-	}
-	for range n {
-		if len(t.quiet) == 0 {
-			return
-		}
-		if t.cursor >= len(t.quiet) {
-			t.cursor = 0
-		}
-		g := t.quiet[t.cursor]
-		t.cursor++
-		t.check(g, now)
-	}
-}
-
 // check asks for the size of one file and plans what is to be done.
 func (t *Tailer) check(g *generation, now int64) {
+	g.asked = now
 	if g.spooled || g.finished && g.fd < 0 {
 		t.plan(g, now)
 		return
@@ -381,7 +359,7 @@ func (t *Tailer) moveTo(g *generation, c *newcomer, now int64) {
 	g.older.Store(nil)
 	t.byID[g.id] = g
 	if c.named() {
-		g.dir, c.entry.gen = c.dir, g
+		g.nameIn(c.dir, c.entry)
 	}
 	g.setState(idle)
 	t.activate(g)

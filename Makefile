@@ -60,8 +60,9 @@ fuzz: ## run every fuzz target for TIME each (TIME=30s)
 	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(TIME) $$pkg; done; done
 
 .PHONY: bench
-bench: ## benchmarks of every stage, and of the whole agent against its limit
+bench: build ## benchmarks of every stage, and of the whole agent against its limit
 	go test -run '^$$' -bench . -benchmem ./internal/... ./plugins/... ./agent/... ./hub/...
+	go test -count 1 -v -timeout 30m -run TestLimit ./internal/peers
 
 .PHONY: bench-peers
 bench-peers: build ## the agent beside rsyslog, syslog-ng and the OpenTelemetry Collector

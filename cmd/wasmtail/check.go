@@ -42,8 +42,8 @@ func checkCommand() *cobra.Command {
 			if dump {
 				return file.Dump(cmd.OutOrStdout())
 			}
-			cmd.Printf("%s is fine: %d pipeline(s), %d output(s)\n", path, len(file.Pipelines), len(file.Outputs))
-			return nil
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is fine: %d pipeline(s), %d output(s)\n", path, len(file.Pipelines), len(file.Outputs))
+			return err
 		},
 	}
 	configFlag(cmd, &path)

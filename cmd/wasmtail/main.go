@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -54,6 +55,8 @@ func rootCommand() *cobra.Command {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          usage(knownCommand),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Long: `wasmtail follows log files, takes their lines apart, and sends them on without
 losing one.
 
@@ -65,6 +68,19 @@ be reached · 70 internal error · 75 try again later · 77 no permission ·
 	root.AddCommand(upCommand(), runCommand(), checkCommand(), parseCommand(), statusCommand(),
 		queryCommand(), tailCommand(), docsCommand())
 	return root
+}
+
+// knownCommand refuses what is no command, and names those it could be.
+func knownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "see wasmtail --help"
+	root.SuggestionsMinimumDistance = 2
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return fmt.Errorf("unknown command %q; %s", args[0], hint)
 }
 
 func exitCode(err error) int {

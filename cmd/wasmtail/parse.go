@@ -142,14 +142,14 @@ func tellStage(w *strings.Builder, old, fields map[string]string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(old)) {
 		if v, ok := fields[name]; !ok {
-			fmt.Fprintf(w, "    - %s\n", name)
+			fmt.Fprintf(w, "    - %s\n", printable([]byte(name)))
 		} else if v != old[name] {
-			fmt.Fprintf(w, "    ~ %s: %s → %s\n", name, quoted(old[name]), quoted(v))
+			fmt.Fprintf(w, "    ~ %s: %s → %s\n", printable([]byte(name)), quoted(old[name]), quoted(v))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if _, ok := old[name]; !ok {
-			fmt.Fprintf(w, "    + %s: %s\n", name, quoted(fields[name]))
+			fmt.Fprintf(w, "    + %s: %s\n", printable([]byte(name)), quoted(fields[name]))
 		}
 	}
 }
@@ -158,7 +158,7 @@ func tellStage(w *strings.Builder, old, fields map[string]string) {
 func snapshot(r *record.Record) map[string]string {
 	m := map[string]string{}
 	for _, f := range r.Fields {
-		m[string(bytes.Clone(f.Name))] = printable(f.Value)
+		m[string(bytes.Clone(f.Name))] = string(f.Value)
 	}
 	if r.Time != 0 {
 		m["(time)"] = time.Unix(0, r.Time).UTC().Format(time.RFC3339Nano)

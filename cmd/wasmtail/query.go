@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/valyala/fastjson"
@@ -103,7 +104,13 @@ func printRecords(w io.Writer, body io.Reader, output string) error {
 
 func printRecord(w *bufio.Writer, line []byte, output string) error {
 	if output == "json" {
-		_, _ = w.Write(line)
+		for _, r := range string(line) {
+			if isControl(r) { // JSON allows some of them as they are
+				_, _ = fmt.Fprintf(w, "\\u%04x", r)
+				continue
+			}
+			_, _ = w.WriteRune(r)
+		}
 		return w.WriteByte('\n')
 	}
 	record, err := fastjson.ParseBytes(line)
@@ -117,38 +124,48 @@ func printRecord(w *bufio.Writer, line []byte, output string) error {
 	if t := record.GetStringBytes("_time"); t != nil {
 		_, _ = fmt.Fprintf(w, "%s  ", t)
 	}
-	message := printable(record.GetStringBytes("_msg"))
-	_, _ = w.WriteString(message)
+	message := string(record.GetStringBytes("_msg"))
+	shown := printable([]byte(message))
+	_, _ = w.WriteString(shown)
 	object.Visit(func(key []byte, v *fastjson.Value) {
-		value := printable(v.GetStringBytes())
-		if len(key) > 0 && key[0] == '_' || value == message {
+		value := string(v.GetStringBytes())
+		field := printable(key) + "=" + quoted(value)
+		// A message that the hub made of the fields has them already.
+		if len(key) > 0 && key[0] == '_' || value == message || strings.Contains(" "+shown+" ", " "+field+" ") {
 			return
 		}
-		_, _ = fmt.Fprintf(w, "  %s=%s", printable(key), quoted(value))
+		_, _ = w.WriteString("  " + field)
 	})
 	return w.WriteByte('\n')
 }
 
-// printable escapes control characters: a log line must not drive a terminal.
+// printable escapes control characters, and bytes that are no UTF-8, which may
+// be such in another encoding: a log line must not drive a terminal.
 func printable(s []byte) string {
-	if bytes.IndexFunc(s, isControl) < 0 {
+	if utf8.Valid(s) && bytes.IndexFunc(s, isControl) < 0 {
 		return string(s)
 	}
 	var b strings.Builder
-	for _, r := range string(s) {
-		if isControl(r) {
+	for len(s) > 0 {
+		r, size := utf8.DecodeRune(s)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, "\\x%02x", s[0])
+		case isControl(r):
 			fmt.Fprintf(&b, "\\x%02x", r)
-			continue
+		default:
+			b.WriteRune(r)
 		}
-		b.WriteRune(r)
+		s = s[size:]
 	}
 	return b.String()
 }
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' && r != '\n' || r >= 0x7f && r < 0xa0 }
 
+// quoted quotes a value that is not one plain word.
 func quoted(s string) string {
-	if s == "" || strings.ContainsAny(s, " \"\n\t=") {
+	if s == "" || strings.ContainsAny(s, " \"\n\t=") || strings.ContainsFunc(s, isControl) || !utf8.ValidString(s) {
 		return strconv.Quote(s)
 	}
 	return s

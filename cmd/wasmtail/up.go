@@ -118,6 +118,14 @@ type upRun struct {
 	demo   string // folder of the demonstration, "" for none
 }
 
+// hint is for machines whose logs are quiet.
+func (u *upRun) hint() string {
+	if u.demo != "" {
+		return ""
+	}
+	return "\nquiet logs? --demo writes some (make up UP=--demo)"
+}
+
 func (u *upRun) run(ctx context.Context, w io.Writer) error {
 	file, err := loadConfig(u.config)
 	if err != nil {
@@ -126,7 +134,7 @@ func (u *upRun) run(ctx context.Context, w io.Writer) error {
 	ctx, stop := u.beside(ctx)
 	defer stop()
 	err = runAgent(ctx, file, func(string) {
-		_, _ = fmt.Fprintf(w, "\n  console   %s\n  state     %s\n\nthe link works once; stop with Ctrl-C\n", u.hub.loginURL, filepath.Dir(u.config))
+		_, _ = fmt.Fprintf(w, "\n  console   %s\n  state     %s\n\nthe link works once; stop with Ctrl-C%s\n", u.hub.loginURL, filepath.Dir(u.config), u.hint())
 	})
 	var exit *exitError
 	if cause := context.Cause(ctx); errors.As(cause, &exit) {

@@ -45,6 +45,9 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
+		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // some tests run the programs as another user
+			panic(err)
+		}
 		bin = dir
 		for _, name := range []string{"wasmtail", "wasmtail-hub"} {
 			cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), "./cmd/"+name)
@@ -88,10 +91,22 @@ func (l *logBuffer) String() string {
 
 func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(filepath.Join(bin, name), args...), log: &logBuffer{}, done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), env...)
+	return launch(t, program(env, name, args...))
+}
+
+// program is a built program that has not started.
+func program(env []string, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(bin, name), args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// launch starts a program, which ends with the test.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, log: &logBuffer{}, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		defer close(p.done)
@@ -101,7 +116,7 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 		p.kill()
 		if t.Failed() {
 			text := p.log.String()
-			t.Logf("%s said:\n%s", name, text[max(0, len(text)-8000):])
+			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), text[max(0, len(text)-8000):])
 		}
 	})
 	return p
@@ -136,12 +151,18 @@ func freePort(t *testing.T) string {
 type hub struct {
 	*process
 	dir, addr string
-	args      []string
+	args, env []string
+}
+
+func newHub(t *testing.T, args ...string) *hub {
+	t.Helper()
+	env := []string{"WASMTAIL_HUB_KEY_ID=" + keyID, "WASMTAIL_HUB_KEY_SECRET=" + keySecret}
+	return &hub{dir: t.TempDir(), addr: freePort(t), args: args, env: env}
 }
 
 func startHub(t *testing.T, args ...string) *hub {
 	t.Helper()
-	h := &hub{dir: t.TempDir(), addr: freePort(t), args: args}
+	h := newHub(t, args...)
 	h.start(t)
 	return h
 }
@@ -149,7 +170,7 @@ func startHub(t *testing.T, args ...string) *hub {
 func (h *hub) start(t *testing.T) {
 	t.Helper()
 	args := append([]string{"--data-dir", h.dir, "--listen", h.addr}, h.args...)
-	h.process = start(t, []string{"WASMTAIL_HUB_KEY_ID=" + keyID, "WASMTAIL_HUB_KEY_SECRET=" + keySecret}, "wasmtail-hub", args...)
+	h.process = start(t, h.env, "wasmtail-hub", args...)
 	h.eventually("the hub is ready", func() bool {
 		resp, err := http.Get("http://" + h.addr + "/readyz")
 		if err != nil {
@@ -259,12 +280,19 @@ func (h *hub) ledger() ledgerTotals {
 type agentProcess struct {
 	*process
 	dir, config string
+	env         []string
+	as          *syscall.Credential // nil is the user of the test
 }
 
 // newAgent writes a configuration; pipelines is the YAML below that key.
 func newAgent(t *testing.T, h *hub, pipelines string) *agentProcess {
 	t.Helper()
-	dir := t.TempDir()
+	return newAgentIn(t, t.TempDir(), h.addr, pipelines)
+}
+
+// newAgentIn is newAgent in a folder, for the hub at an address.
+func newAgentIn(t *testing.T, dir, hubAddr, pipelines string) *agentProcess {
+	t.Helper()
 	a := &agentProcess{dir: dir, config: filepath.Join(dir, "agent.yaml")}
 	text := fmt.Sprintf(`version: 1
 data_dir: ./state
@@ -274,31 +302,42 @@ outputs:
   hub: {type: logservice, endpoint: "http://%s", region: local, project: test, access_key_id: %s, access_key_secret: %s}
   copy: {type: file, path: %s}
 pipelines:
-%s`, h.addr, keyID, keySecret, filepath.Join(dir, "copy.jsonl"), pipelines)
+%s`, hubAddr, keyID, keySecret, filepath.Join(dir, "copy.jsonl"), pipelines)
 	require.NoError(t, os.WriteFile(a.config, []byte(text), 0o600))
 	return a
 }
 
 func (a *agentProcess) start(t *testing.T) {
 	t.Helper()
-	a.process = start(t, nil, "wasmtail", "run", "-c", a.config)
+	cmd := program(a.env, "wasmtail", "run", "-c", a.config)
+	cmd.SysProcAttr.Credential = a.as
+	a.process = launch(t, cmd)
 	a.eventually("the agent is ready", func() bool { _, err := a.status(); return err == nil })
 }
 
-func (a *agentProcess) status() (agent.Status, error) {
+// get asks the agent's admin address.
+func (a *agentProcess) get(path string) (status int, body []byte, err error) {
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(a.dir, "agent.sock"))
 		},
 	}}
-	resp, err := client.Get("http://agent/api/v1/status")
+	resp, err := client.Get("http://agent" + path)
 	if err != nil {
-		return agent.Status{}, err
+		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var s agent.Status
-	return s, json.NewDecoder(resp.Body).Decode(&s)
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
+}
+
+func (a *agentProcess) status() (s agent.Status, err error) {
+	_, body, err := a.get("/api/v1/status")
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(body, &s)
 }
 
 // byOffset sorts records by generation and place in it.

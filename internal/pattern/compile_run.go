@@ -290,7 +290,13 @@ func (p *program) prepareSearch() {
 	known := in.info
 	switch {
 	case anchored(in, 0):
-		p.anchored = true
+		p.anchored, p.eof, p.heads, p.begin = true, known.eof, new([256]bool), &p.insts[0]
+		for i := range p.heads {
+			p.heads[i] = known.first.has(byte(i))
+		}
+		if p.begin.op == opBegin {
+			p.begin = p.begin.next // it is the case
+		}
 		return
 	case in.op == opBeginLine:
 		p.lines = true

@@ -129,21 +129,49 @@ const inputBytesMax = math.MaxInt32 - 16
 
 // exec runs the program on b with as much scratch memory as it needs.
 func (p *program) exec(b []byte, caps []int) (start, end int, v verdict) {
-	m := machine{b: b, caps: caps, prog: p, budget: stepsPerByte*len(b) + stepsPerInst*len(p.insts)}
 	switch {
+	case p.anchored && p.hopeless(b):
+		return 0, 0, failed
 	case p.frames == 0:
-		return m.search()
+		return p.straight(b, caps)
 	case p.frames <= smallStack:
-		var stack [smallStack]frame
-		m.stack = stack[:]
-		return m.search()
+		return p.shallow(b, caps)
 	default:
-		stack := stacks.Get().(*[largeStack]frame)
-		m.stack = stack[:]
-		start, end, v = m.search()
-		stacks.Put(stack)
-		return start, end, v
+		return p.deep(b, caps)
 	}
+}
+
+// straight, shallow and deep run the program with no, a small and a large stack
+// of choices. They are apart because room on the stack costs time even unused.
+func (p *program) straight(b []byte, caps []int) (start, end int, v verdict) {
+	var m machine
+	m.begin(p, b, caps)
+	return m.search()
+}
+
+func (p *program) shallow(b []byte, caps []int) (start, end int, v verdict) {
+	var stack [smallStack]frame
+	var m machine
+	m.begin(p, b, caps)
+	m.stack = stack[:]
+	return m.search()
+}
+
+func (p *program) deep(b []byte, caps []int) (start, end int, v verdict) {
+	stack := stacks.Get().(*[largeStack]frame)
+	var m machine
+	m.begin(p, b, caps)
+	m.stack = stack[:]
+	start, end, v = m.search()
+	stacks.Put(stack)
+	return start, end, v
+}
+
+// begin sets the fields one by one: a literal would be built elsewhere and copied,
+// which costs as much as a short match.
+func (m *machine) begin(p *program, b []byte, caps []int) {
+	m.b, m.caps, m.prog = b, caps, p
+	m.budget = stepsPerByte*len(b) + stepsPerInst*len(p.insts)
 }
 
 const (

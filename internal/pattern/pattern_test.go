@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 	"time"
 )
 
@@ -288,4 +290,26 @@ func TestRegexpIsSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func TestAnchored_LikeRegexpAndOnlyAtTheStart(t *testing.T) {
+	for _, expr := range []string{
+		`^a`, `^`, `^$`, `\A`, `^\s*$`, `^(a|b)c`, `^a|^b`, `(^\d{2}|^[A-Z]+) `, `(?i)^é|^k`, `^\b`, `^\B`, `\b^x`, `^[^a]`, `^(?m:$)`, `^(?:)x*`, `^\z|^\n`, `^用|^\x{fffd}`, `^.`, `(?s)^.b`, `^^a`, `(^)+a`,
+	} {
+		re, err := Compile(expr)
+		require.NoError(t, err)
+		std := regexp.MustCompile(expr)
+		if re.Scanned() && expr != `(^)+a` {
+			require.True(t, re.find.anchored && re.match.anchored, expr)
+		}
+		agree(t, re, std, nil)
+		for c := range 256 {
+			for _, rest := range []string{"", "c", "\n", "a\nb", "2 ", " x"} {
+				agree(t, re, std, append([]byte{byte(c)}, rest...))
+			}
+		}
+		for _, in := range []string{"用x", "é", "K", "\u212a", "ab", "AB ", "x\na", "12 a"} {
+			agree(t, re, std, []byte(in))
+		}
+	}
 }

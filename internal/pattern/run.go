@@ -66,8 +66,13 @@ type program struct {
 	insts    []inst // the first is where matching begins
 	frames   int    // how many frames the program can need; largeStack if it has loops
 	anchored bool   // a match can only begin at 0
-	lines    bool   // a match can only begin after a line feed or at 0
-	prefix   string // every match begins with it
+	// begin, if anchored, is the first step but for \A. A match can begin with
+	// the bytes of heads, and be empty at the end of input if eof.
+	begin  *inst
+	heads  *[256]bool
+	eof    bool
+	lines  bool   // a match can only begin after a line feed or at 0
+	prefix string // every match begins with it
 	// skip has the bytes with which no match can begin, nil when any can.
 	skip *class
 	// lead is the class of the run with which every match begins, or nil: when
@@ -103,6 +108,16 @@ type machine struct {
 // search finds the leftmost match.
 func (m *machine) search() (start, end int, v verdict) {
 	p := m.prog
+	if p.anchored {
+		end := m.run(p.begin, 0)
+		switch {
+		case end >= 0:
+			return 0, end, matched
+		case m.budget < 0:
+			return 0, 0, exhausted
+		}
+		return 0, 0, failed
+	}
 	for pos := 0; ; {
 		if pos = p.candidate(m.b, pos); pos < 0 {
 			return 0, 0, failed
@@ -113,7 +128,7 @@ func (m *machine) search() (start, end int, v verdict) {
 		if m.budget < 0 {
 			return 0, 0, exhausted
 		}
-		if p.anchored || pos >= len(m.b) {
+		if pos >= len(m.b) {
 			return 0, 0, failed
 		}
 		pos = p.nextStart(m.b, pos)
@@ -125,11 +140,18 @@ func (m *machine) search() (start, end int, v verdict) {
 	}
 }
 
+// hopeless reports whether the first byte of b says already that an anchored
+// program cannot match.
+func (p *program) hopeless(b []byte) bool {
+	if len(b) == 0 {
+		return !p.eof
+	}
+	return !p.heads[b[0]]
+}
+
 // candidate returns the first position from pos on where a match can begin.
 func (p *program) candidate(b []byte, pos int) int {
 	switch {
-	case p.anchored:
-		return pos
 	case p.prefix != "":
 		i := bytes.Index(b[pos:], []byte(p.prefix))
 		if i < 0 {

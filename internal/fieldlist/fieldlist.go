@@ -9,6 +9,7 @@ package fieldlist
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -72,7 +73,14 @@ func (l *List) Add(name, value []byte) {
 		}
 	}
 	l.seen |= bit
-	l.fields = append(l.fields, record.Field{Name: name, Value: value})
+	n := len(l.fields)
+	if n == cap(l.fields) {
+		l.fields = slices.Grow(l.fields, 1)
+	}
+	// A literal would be built elsewhere and copied, at several times the cost.
+	l.fields = l.fields[:n+1]
+	f := &l.fields[n]
+	f.Name, f.Value = name, value
 }
 
 // Len returns the number of fields in the list.

@@ -78,13 +78,14 @@ func newOutletMetrics(name string, queued func() int64) (*outletMetrics, error) 
 	m.all = metric.WithAttributeSet(attribute.NewSet(label))
 	m.ok = metric.WithAttributeSet(attribute.NewSet(label, attribute.String("outcome", "success")))
 	m.failed = metric.WithAttributeSet(attribute.NewSet(label, attribute.String("outcome", "failure")))
-	_, errs[3] = meter.Int64ObservableGauge("wasmtail_buffer_bytes",
-		metric.WithDescription("Payload bytes that wait for an output or are under way."),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(queued(), m.all)
-			return nil
-		}))
-	return m, errors.Join(errs[:]...)
+	buffer, err := meter.Int64ObservableGauge("wasmtail_buffer_bytes",
+		metric.WithDescription("Payload bytes that wait for an output or are under way."))
+	// A callback given with the instrument would be that of the first output only.
+	_, errs[3] = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(buffer, queued(), m.all)
+		return nil
+	}, buffer)
+	return m, errors.Join(append(errs[:], err)...)
 }
 
 func (m *outletMetrics) attempt(ctx context.Context, bytes int, took time.Duration, err error) {

@@ -65,7 +65,12 @@ const until = async (f, arg, message) => {
 const number = (text) => Number(text.replace(/[^\d]/g, ""));
 const rows = page.locator(".row");
 const total = async () => number(await page.locator(".histogram .total b").innerText());
-const settled = () => until(() => !document.querySelector(".stale"), null, "the page did not settle");
+// A new question marks the old answer as stale at the next frame; settled means
+// that its own answer is there.
+const settled = async () => {
+	await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+	await until(() => !document.querySelector(".stale"), null, "the page did not settle");
+};
 const ask = async (query) => {
 	await page.fill("#query", query);
 	await page.press("#query", "Enter");

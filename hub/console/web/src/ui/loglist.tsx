@@ -37,6 +37,18 @@ export function LogList(props: Props) {
 	const [cursor, setCursor] = useState<number | null>(null);
 	// Going from line to line by key: the lines must not run away meanwhile.
 	const [walking, setWalking] = useState(false);
+	// Nor away from under the pointer between press and release.
+	const [pressing, setPressing] = useState(false);
+	useEffect(() => {
+		if (!pressing) return;
+		const release = (): void => void setTimeout(() => setPressing(false)); // after the click
+		addEventListener("pointerup", release);
+		addEventListener("pointercancel", release);
+		return () => {
+			removeEventListener("pointerup", release);
+			removeEventListener("pointercancel", release);
+		};
+	}, [pressing]);
 	const n = rows.length;
 	const today = day(Date.now());
 	const dated = n > 0 && day(rows[0]!.time) !== today || n > 0 && day(rows[n - 1]!.time) !== today;
@@ -64,7 +76,7 @@ export function LogList(props: Props) {
 	}, []);
 
 	const selecting = useSelection(scroller);
-	const reading = view.top > 4 || selecting || open.size > 0 || walking;
+	const reading = view.top > 4 || selecting || open.size > 0 || walking || pressing;
 	useEffect(() => props.onReading(reading), [reading]);
 
 	useLayoutEffect(() => {
@@ -141,6 +153,7 @@ export function LogList(props: Props) {
 			tabIndex={0}
 			id="lines"
 			onKeyDown={keys}
+			onPointerDown={() => setPressing(true)}
 		>
 			<div class="canvas" style={{ height: `${total}px` }}>{shown}</div>
 			{props.footer}

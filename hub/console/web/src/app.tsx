@@ -1,6 +1,6 @@
 // The page: what is asked, and where each part gets its answers.
 
-import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 import * as api from "./api";
 import { Feed } from "./feed";
 import { count } from "./logic/format";
@@ -77,7 +77,9 @@ export function App() {
 		[view.store, view.query],
 	);
 	const question = JSON.stringify([scope, view.range, asked]);
-	useEffect(() => feed.start(scope, view.range, view.live), [question, view.live]);
+	// Before the next frame: until the answer is there, the lines on the screen are
+	// those of the last question, and must look it.
+	useLayoutEffect(() => feed.start(scope, view.range, view.live), [question, view.live]);
 
 	const { state, buffer } = feed;
 	const moving = view.live && !buffer.paused;

@@ -1,6 +1,9 @@
 package formats
 
-import "regexp"
+import (
+	"regexp"
+	"sync"
+)
 
 // source is a format as written down: one pattern both recognises a line and,
 // with its named groups, takes it apart.
@@ -65,10 +68,9 @@ var sources = []source{
 		time:    "%Y-%m-%d %H:%M:%S",
 	},
 	{
-		name:      "alternatives",
-		pattern:   `^(?P<program>update-alternatives) (?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d): (?P<message>.*)`,
-		time:      "%Y-%m-%d %H:%M:%S",
-		multiline: "",
+		name:    "alternatives",
+		pattern: `^(?P<program>update-alternatives) (?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d): (?P<message>.*)`,
+		time:    "%Y-%m-%d %H:%M:%S",
 	},
 	{
 		name:    "syslog",
@@ -102,8 +104,14 @@ var sources = []source{
 	},
 }
 
-// Catalogue returns all known formats, the most particular first.
-func Catalogue() []Format {
+// Catalogue returns all known formats, the most particular first. It is shared:
+// callers do not change it.
+func Catalogue() []Format { return catalogue() }
+
+// catalogue compiles the patterns once: a survey detects thousands of files.
+var catalogue = sync.OnceValue(compile)
+
+func compile() []Format {
 	all := make([]Format, 0, len(sources))
 	for _, s := range sources {
 		detect := s.detect

@@ -380,12 +380,15 @@ func (t *Tailer) findCopy(g *generation, read int64, marker checkpoint.Digest) *
 			if c.fd < 0 || c.packed || !c.sibling || c.family != g.family || t.byID[c.st.id] != nil {
 				continue
 			}
-			if err := t.statBuf.open(c.fd, &c.st); err != nil || !sameHead(c.fd, head, t.head[:]) {
+			if err := t.statBuf.open(c.fd, &c.st); err != nil {
 				continue
 			}
-			if c.st.size >= read && sameMarker(c.fd, read, marker, t.head[:]) {
-				best = c
-			} else if c.copyOf == g && best == nil {
+			switch {
+			case c.st.size < read: // the head of g can be longer than all of it
+				if c.copyOf == g && best == nil {
+					best = c
+				}
+			case sameHead(c.fd, head, t.head[:]) && sameMarker(c.fd, read, marker, t.head[:]):
 				best = c
 			}
 		}

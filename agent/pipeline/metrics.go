@@ -5,9 +5,10 @@ import (
 	"errors"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/wasmtail/wasmtail/internal/telemetry"
 )
 
 // pipelineMetrics are the counters of one pipeline, with their attributes made
@@ -20,16 +21,14 @@ type pipelineMetrics struct {
 
 func newPipelineMetrics(name string) (*pipelineMetrics, error) {
 	m := &pipelineMetrics{label: attribute.String("pipeline", name)}
-	meter := otel.Meter("wasmtail/pipeline")
 	var errs [4]error
-	m.events, errs[0] = meter.Int64Counter("wasmtail_component_received_events_total",
-		metric.WithDescription("Records framed by a pipeline's input, by what became of them: outcome parsed or failed."))
-	m.bytes, errs[1] = meter.Int64Counter("wasmtail_component_received_bytes_total",
-		metric.WithDescription("Source bytes of the records framed by a pipeline's input."))
-	m.discarded, errs[2] = meter.Int64Counter("wasmtail_component_discarded_events_total",
-		metric.WithDescription("Records removed, by reason; intentional says whether a configured rule asked for it."))
-	m.errors, errs[3] = meter.Int64Counter("wasmtail_component_errors_total",
-		metric.WithDescription("Errors of a component: a processor that is broken, or an attempt to send that failed."))
+	m.events, errs[0] = telemetry.ReceivedEvents.Counter()
+	m.bytes, errs[1] = telemetry.ReceivedBytes.Counter()
+	m.discarded, errs[2] = telemetry.DiscardedEvents.Counter()
+	m.errors, errs[3] = telemetry.Errors.Counter()
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
 	set := func(kv ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributeSet(attribute.NewSet(append(kv, m.label)...))
 	}
@@ -37,61 +36,60 @@ func newPipelineMetrics(name string) (*pipelineMetrics, error) {
 	m.parsed = set(attribute.String("outcome", "parsed"))
 	m.failed = set(attribute.String("outcome", "failed"))
 	m.intentional = set(attribute.String("reason", "rule"), attribute.Bool("intentional", true))
-	return m, errors.Join(errs[:]...)
+	// A counter that appears with its first event has no rate for that event.
+	m.batch(0, 0, 0, 0)
+	return m, nil
 }
 
 func (m *pipelineMetrics) batch(parsed, failed, filtered int, bytes int64) {
 	ctx := context.Background()
 	m.bytes.Add(ctx, bytes, m.unlabelled)
 	m.events.Add(ctx, int64(parsed), m.parsed)
-	if failed > 0 {
-		m.events.Add(ctx, int64(failed), m.failed)
-	}
-	if filtered > 0 {
-		m.discarded.Add(ctx, int64(filtered), m.intentional)
-	}
+	m.events.Add(ctx, int64(failed), m.failed)
+	m.discarded.Add(ctx, int64(filtered), m.intentional)
 }
 
-func (m *pipelineMetrics) stageError(ctx context.Context, stage string) {
-	m.errors.Add(ctx, 1, metric.WithAttributes(m.label, attribute.String("component_id", stage), attribute.String("component_kind", "processor")))
+// stageErrors counts n more batches that a processor could not work on.
+func (m *pipelineMetrics) stageErrors(ctx context.Context, stage string, n int64) {
+	m.errors.Add(ctx, n, metric.WithAttributes(m.label, attribute.String("component_id", stage), attribute.String("component_kind", "processor")))
 }
 
 // outletMetrics are the counters of one outlet.
 type outletMetrics struct {
-	sent, refused   metric.Int64Counter
-	seconds         metric.Float64Histogram
-	ok, failed, all metric.MeasurementOption
+	sent, refused, errors      metric.Int64Counter
+	seconds                    metric.Float64Histogram
+	ok, failed, all, component metric.MeasurementOption
 }
 
 func newOutletMetrics(name string, queued func() int64) (*outletMetrics, error) {
 	m := &outletMetrics{}
-	meter := otel.Meter("wasmtail/pipeline")
-	var errs [4]error
-	m.sent, errs[0] = meter.Int64Counter("wasmtail_component_sent_bytes_total",
-		metric.WithDescription("Payload bytes given to an output's receiver, by outcome success or failure."))
-	m.refused, errs[1] = meter.Int64Counter("wasmtail_component_rejected_bytes_total",
-		metric.WithDescription("Payload bytes that a receiver refused for good and that were put aside."))
-	m.seconds, errs[2] = meter.Float64Histogram("wasmtail_ack_latency_seconds", metric.WithUnit("s"),
-		metric.WithDescription("Time from the start of an attempt to its answer."),
-		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
 	label := attribute.String("output", name)
 	m.all = metric.WithAttributeSet(attribute.NewSet(label))
 	m.ok = metric.WithAttributeSet(attribute.NewSet(label, attribute.String("outcome", "success")))
 	m.failed = metric.WithAttributeSet(attribute.NewSet(label, attribute.String("outcome", "failure")))
-	buffer, err := meter.Int64ObservableGauge("wasmtail_buffer_bytes",
-		metric.WithDescription("Payload bytes that wait for an output or are under way."))
-	// A callback given with the instrument would be that of the first output only.
-	_, errs[3] = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		o.ObserveInt64(buffer, queued(), m.all)
-		return nil
-	}, buffer)
-	return m, errors.Join(append(errs[:], err)...)
+	m.component = metric.WithAttributeSet(attribute.NewSet(attribute.String("component_id", name), attribute.String("component_kind", "output")))
+	var errs [5]error
+	m.sent, errs[0] = telemetry.SentBytes.Counter()
+	m.refused, errs[1] = telemetry.RejectedBytes.Counter()
+	m.errors, errs[2] = telemetry.Errors.Counter()
+	m.seconds, errs[3] = telemetry.AckLatency.Histogram()
+	errs[4] = telemetry.BufferBytes.Observe(queued, m.all)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	m.sent.Add(ctx, 0, m.ok)
+	m.sent.Add(ctx, 0, m.failed)
+	m.refused.Add(ctx, 0, m.all)
+	m.errors.Add(ctx, 0, m.component)
+	return m, nil
 }
 
 func (m *outletMetrics) attempt(ctx context.Context, bytes int, took time.Duration, err error) {
 	outcome := m.ok
 	if err != nil {
 		outcome = m.failed
+		m.errors.Add(ctx, 1, m.component)
 	}
 	m.sent.Add(ctx, int64(bytes), outcome)
 	m.seconds.Record(ctx, took.Seconds(), outcome)

@@ -81,6 +81,9 @@ func New(c Config) (*Pipeline, error) {
 		if l.stages, err = c.NewStages(); err != nil {
 			return nil, fmt.Errorf("cannot build pipeline %s: %w", c.Name, err)
 		}
+		for i := range l.stages {
+			metrics.stageErrors(context.Background(), l.stages[i].Name, 0)
+		}
 		for _, o := range c.Outlets {
 			l.encoders = append(l.encoders, o.output.NewEncoder(c.Name, c.Logstore))
 			l.places = append(l.places, o.queue.Lane())
@@ -163,7 +166,7 @@ func (p *Pipeline) runStage(ctx context.Context, l *lane, s *Stage, b *record.Ba
 	ctx, span := p.tracer.Start(ctx, "process "+s.Name)
 	defer span.End()
 	if err := s.Processor.Process(ctx, b); err != nil {
-		p.metrics.stageError(ctx, s.Name)
+		p.metrics.stageErrors(ctx, s.Name, 1)
 		if !l.faults[s.Name] { // the counter tells how often; the log tells it once a lane
 			l.faults[s.Name] = true
 			p.c.Log.WithError(err).WithFields(logrus.Fields{"pipeline": p.c.Name, "processor": s.Name}).

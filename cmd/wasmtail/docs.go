@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/wasmtail/wasmtail/internal/config/configdoc"
+	"github.com/wasmtail/wasmtail/internal/documents"
 	"github.com/wasmtail/wasmtail/plugins"
 )
 
@@ -17,7 +17,7 @@ func docsCommand() *cobra.Command {
 		Hidden: true,
 		Args:   usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return configdoc.Write(plugins.Standard().Catalog(), root)
+			return documents.Write(plugins.Standard().Catalog(), root)
 		},
 	}
 	cmd.Flags().StringVar(&root, "root", ".", "`FOLDER` of the source tree")

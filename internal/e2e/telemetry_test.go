@@ -10,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/wasmtail/wasmtail/internal/telemetry"
 )
 
 // span is what the test looks at of a span.
@@ -282,7 +285,50 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 		}
 		return sample(t, text, "wasmtail_hub_store_records_total") == "3"
 	})
+	requireDocumented(t, telemetry.Agent, metrics)
+	_, text := h.plain(t, "/metrics")
+	requireDocumented(t, telemetry.Hub, text)
 	a.stop()
+}
+
+var (
+	typeRE   = regexp.MustCompile(`(?m)^# TYPE (wasmtail_\S+) (\S+)$`)
+	sampleRE = regexp.MustCompile(`(?m)^(wasmtail_[a-z_]+?)(?:_bucket|_sum|_count)?(?:\{(.*)\})? \S+$`)
+	labelRE  = regexp.MustCompile(`(?:^|,)([a-z_]+)="`)
+)
+
+// requireDocumented checks that a program shows the metrics that are declared,
+// of these kinds and with these labels, and no others of ours.
+func requireDocumented(t *testing.T, declared []*telemetry.Metric, text string) {
+	t.Helper()
+	kinds, labels := map[string]string{}, map[string][]string{}
+	for _, m := range typeRE.FindAllStringSubmatch(text, -1) {
+		kinds[m[1]] = m[2]
+	}
+	for _, m := range sampleRE.FindAllStringSubmatch(text, -1) {
+		name := m[1]
+		if _, ok := kinds[name]; !ok {
+			continue
+		}
+		labels[name] = append(labels[name], "")
+		for _, l := range labelRE.FindAllStringSubmatch(m[2], -1) {
+			if l[1] != "le" {
+				labels[name] = append(labels[name], l[1])
+			}
+		}
+	}
+	for _, m := range declared {
+		require.Equal(t, string(m.Kind), kinds[m.Name], "%s in\n%s", m.Name, text)
+		want := []string{""}
+		for _, l := range m.Labels {
+			want = append(want, l.Name)
+		}
+		slices.Sort(want)
+		slices.Sort(labels[m.Name])
+		require.Equal(t, want, slices.Compact(labels[m.Name]), "labels of %s", m.Name)
+		delete(kinds, m.Name)
+	}
+	require.Empty(t, kinds, "shown and not declared")
 }
 
 // plain asks the hub without a signature.

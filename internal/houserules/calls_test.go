@@ -20,7 +20,7 @@ var forbidden = []struct {
 	{"time", []string{"Sleep"}, nil, "wait for what you wait for"},
 	{"net/http", []string{"Client", "Transport", "DefaultClient", "DefaultTransport", "Get", "Post", "PostForm", "Head"},
 		[]string{"agent/transport", "hub/store", "cmd/"}, "requests leave through transport"},
-	{"os", []string{"Create", "WriteFile", "Rename"}, []string{"internal/durable", "internal/demolog", "plugins/output/fileout", "internal/config/configdoc", "cmd/"}, "bytes reach the disk through durable"},
+	{"os", []string{"Create", "WriteFile", "Rename"}, []string{"internal/durable", "internal/demolog", "plugins/output/fileout", "internal/documents", "cmd/"}, "bytes reach the disk through durable"},
 	{"io/ioutil", []string{"ReadAll", "ReadFile", "WriteFile", "ReadDir"}, nil, "use io and os"},
 	{"math/rand", []string{"Int", "Intn", "Seed", "Read"}, nil, "use math/rand/v2, or crypto/rand for secrets"},
 }

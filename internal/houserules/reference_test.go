@@ -13,13 +13,14 @@ import (
 
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/config/configdoc"
+	"github.com/wasmtail/wasmtail/internal/documents"
 	"github.com/wasmtail/wasmtail/plugins"
 )
 
-// TestReference_IsGenerated also fails for a plugin or key without a comment,
+// TestDocuments_AreGenerated also fails for a plugin or key without a comment,
 // and for an example that the program would refuse.
-func TestReference_IsGenerated(t *testing.T) {
-	require.NoError(t, configdoc.Check(plugins.Standard().Catalog(), "../.."))
+func TestDocuments_AreGenerated(t *testing.T) {
+	require.NoError(t, documents.Check(plugins.Standard().Catalog(), "../.."))
 }
 
 func TestReference_HasEveryPlugin(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package configdoc writes the reference of the configuration, for people as
+// Package configdoc makes the reference of the configuration, for people as
 // Markdown and for editors as a JSON Schema, from the structs that the
 // configuration is decoded into and the comments on their fields.
 //
@@ -9,11 +9,8 @@
 package configdoc
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -39,42 +36,6 @@ func Generate(cat config.Catalog, srcRoot string) (markdown, schema []byte, err 
 		return nil, nil, fmt.Errorf("cannot document the configuration: %w", err)
 	}
 	return markdown, schema, nil
-}
-
-// Write generates the reference and puts it in its files.
-func Write(cat config.Catalog, srcRoot string) error {
-	markdown, schema, err := Generate(cat, srcRoot)
-	if err != nil {
-		return err
-	}
-	for name, data := range map[string][]byte{MarkdownPath: markdown, SchemaPath: schema} {
-		path := filepath.Join(srcRoot, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-			return fmt.Errorf("cannot write the reference: %w", err)
-		}
-		if err := os.WriteFile(path, data, 0o644); err != nil { //nolint:gosec // Documentation is for everyone to read.
-			return fmt.Errorf("cannot write the reference: %w", err)
-		}
-	}
-	return nil
-}
-
-// Check is an error when the files are not what Generate returns now.
-func Check(cat config.Catalog, srcRoot string) error {
-	markdown, schema, err := Generate(cat, srcRoot)
-	if err != nil {
-		return err
-	}
-	for name, want := range map[string][]byte{MarkdownPath: markdown, SchemaPath: schema} {
-		got, err := os.ReadFile(filepath.Join(srcRoot, filepath.FromSlash(name)))
-		if err != nil {
-			return fmt.Errorf("cannot compare the reference: %w", err)
-		}
-		if !bytes.Equal(got, want) {
-			return fmt.Errorf("%s is not what the sources say: run `make generate`", name)
-		}
-	}
-	return nil
 }
 
 // generator holds what both forms are made from.

@@ -198,24 +198,3 @@ func TestGenerate_SchemaAgreesWithTheProgram(t *testing.T) {
 	f("", "    processors: [{}]\n", false)
 	f("", "    processors: [{type: noop, x: 1}]\n", false)
 }
-
-func TestWriteAndCheck(t *testing.T) {
-	dir := t.TempDir()
-	require.Error(t, Check(catalog(), dir), "there are no sources")
-	for _, pattern := range []string{"internal/config/*.go", "internal/config/configdoc/*.go"} {
-		files, err := filepath.Glob(filepath.Join(root, pattern))
-		require.NoError(t, err)
-		for _, name := range files {
-			data, err := os.ReadFile(name)
-			require.NoError(t, err)
-			to := filepath.Join(dir, filepath.Dir(pattern), filepath.Base(name))
-			require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o750))
-			require.NoError(t, os.WriteFile(to, data, 0o600))
-		}
-	}
-	require.ErrorIs(t, Check(catalog(), dir), os.ErrNotExist)
-	require.NoError(t, Write(catalog(), dir))
-	require.NoError(t, Check(catalog(), dir))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, SchemaPath), []byte("{}"), 0o600))
-	require.ErrorContains(t, Check(catalog(), dir), "docs/config.schema.json is not what the sources say: run `make generate`")
-}

@@ -1,0 +1,164 @@
+package telemetry
+
+// Labels that several metrics have.
+var (
+	pipelineLabel = Label{"pipeline", "the pipeline's name"}
+	outputLabel   = Label{"output", "the output's name"}
+)
+
+// Metrics of the agent.
+var (
+	ReceivedEvents = Metric{
+		Name: "wasmtail_component_received_events_total", Kind: Counter,
+		Labels: []Label{pipelineLabel, {"outcome", "parsed or failed"}},
+		Help:   "Records framed by a pipeline's input, by what became of them.",
+	}
+	ReceivedBytes = Metric{
+		Name: "wasmtail_component_received_bytes_total", Kind: Counter, Unit: "bytes",
+		Labels: []Label{pipelineLabel},
+		Help:   "Source bytes of the records framed by a pipeline's input.",
+	}
+	DiscardedEvents = Metric{
+		Name: "wasmtail_component_discarded_events_total", Kind: Counter,
+		Labels: []Label{pipelineLabel, {"reason", "rule"}, {"intentional", "true: a configured rule asked for it"}},
+		Help:   "Records removed by a rule of the configuration.",
+	}
+	Errors = Metric{
+		Name: "wasmtail_component_errors_total", Kind: Counter,
+		Labels: []Label{
+			{"pipeline", "the pipeline's name, of a processor"},
+			{"component_id", "the processor as the log names it, such as regex#1, or the output's name"},
+			{"component_kind", "processor or output"},
+		},
+		Help: "Batches that a processor could not work on, and attempts to send that failed.",
+	}
+	SentBytes = Metric{
+		Name: "wasmtail_component_sent_bytes_total", Kind: Counter, Unit: "bytes",
+		Labels: []Label{outputLabel, {"outcome", "success or failure"}},
+		Help:   "Payload bytes given to an output's receiver; an attempt that failed counts, and so does the next.",
+	}
+	RejectedBytes = Metric{
+		Name: "wasmtail_component_rejected_bytes_total", Kind: Counter, Unit: "bytes",
+		Labels: []Label{outputLabel},
+		Help:   "Payload bytes that a receiver refused for good and that were put aside.",
+	}
+	AckLatency = Metric{
+		Name: "wasmtail_ack_latency_seconds", Kind: Histogram, Unit: "seconds",
+		Labels: []Label{outputLabel, {"outcome", "success or failure"}},
+		Help:   "Time from the start of an attempt to its answer.",
+		Bounds: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+	}
+	BufferBytes = Metric{
+		Name: "wasmtail_buffer_bytes", Kind: Gauge, Unit: "bytes",
+		Labels: []Label{outputLabel},
+		Help:   "Payload bytes that wait for an output or are under way.",
+	}
+)
+
+// Metrics of the hub.
+var (
+	HubRequests = Metric{
+		Name: "wasmtail_hub_receive_requests_total", Kind: Counter,
+		Labels: []Label{{"outcome", "success, refused (the client's fault) or busy (to be sent again)"}},
+		Help:   "Requests to put logs, by outcome.",
+	}
+	HubRecords = Metric{
+		Name: "wasmtail_hub_receive_records_total", Kind: Counter,
+		Help: "Records taken.",
+	}
+	HubBodyBytes = Metric{
+		Name: "wasmtail_hub_receive_body_bytes_total", Kind: Counter, Unit: "bytes",
+		Help: "Bytes of bodies taken, as sent.",
+	}
+	HubRawBytes = Metric{
+		Name: "wasmtail_hub_receive_raw_bytes_total", Kind: Counter, Unit: "bytes",
+		Help: "Bytes of bodies taken, inflated.",
+	}
+	HubBatches = Metric{
+		Name: "wasmtail_hub_stream_batches_total", Kind: Counter,
+		Help: "Batches made durable.",
+	}
+	HubRepeated = Metric{
+		Name: "wasmtail_hub_stream_repeated_batches_total", Kind: Counter,
+		Help: "Batches that had been taken before.",
+	}
+	HubStreamFull = Metric{
+		Name: "wasmtail_hub_stream_full_total", Kind: Counter,
+		Help: "Batches refused because the stream was full.",
+	}
+	HubUndecodable = Metric{
+		Name: "wasmtail_hub_stream_undecodable_total", Kind: Counter,
+		Help: "Batches of the stream that could not be decoded.",
+	}
+	HubWaiting = Metric{
+		Name: "wasmtail_hub_stream_waiting_batches", Kind: Gauge,
+		Help: "Batches not yet written to the store.",
+	}
+	HubStreamBytes = Metric{
+		Name: "wasmtail_hub_stream_bytes", Kind: Gauge, Unit: "bytes",
+		Help: "Bytes in the ingest stream.",
+	}
+	HubStored = Metric{
+		Name: "wasmtail_hub_store_records_total", Kind: Counter,
+		Help: "Records written to the store.",
+	}
+	HubStoredBytes = Metric{
+		Name: "wasmtail_hub_store_bytes_total", Kind: Counter, Unit: "bytes",
+		Help: "Bytes of records written to the store.",
+	}
+	HubRecovered = Metric{
+		Name: "wasmtail_hub_store_recovered_records_total", Kind: Counter,
+		Help: "Records found in the store after a crash.",
+	}
+	HubCut = Metric{
+		Name: "wasmtail_hub_store_cut_records_total", Kind: Counter,
+		Help: "Records of partly repeated batches that were left out.",
+	}
+	HubRestarts = Metric{
+		Name: "wasmtail_hub_store_restarts_total", Kind: Counter,
+		Help: "Times the consumer started over after a fault of the store.",
+	}
+	HubLag = Metric{
+		Name: "wasmtail_hub_store_lag_seconds", Kind: Gauge, Unit: "seconds",
+		Help: "Age that the batch last written to the store had then.",
+	}
+	HubStoreRecords = Metric{
+		Name: "wasmtail_hub_store_records", Kind: Gauge,
+		Help: "Records in the store; not shown when the store is elsewhere.",
+	}
+	HubStoreDisk = Metric{
+		Name: "wasmtail_hub_store_disk_bytes", Kind: Gauge, Unit: "bytes",
+		Help: "Disk space of the store; not shown when the store is elsewhere.",
+	}
+	HubDropped = Metric{
+		Name: "wasmtail_hub_store_dropped_records_total", Kind: Counter,
+		Help: "Records that the store did not keep, by their time; not shown when the store is elsewhere.",
+	}
+	HubHeap = Metric{
+		Name: "wasmtail_hub_heap_bytes", Kind: Gauge, Unit: "bytes",
+		Help: "Bytes of the heap in use.",
+	}
+	HubGoroutines = Metric{
+		Name: "wasmtail_hub_goroutines", Kind: Gauge,
+		Help: "Goroutines.",
+	}
+	HubBuild = Metric{
+		Name: "wasmtail_hub_build_info", Kind: Gauge,
+		Labels: []Label{{"version", "of the hub"}, {"go", "the version of Go it was built with"}, {"module", "the module's path"}},
+		Help:   "Always 1; the labels say which build runs.",
+	}
+)
+
+// Agent and Hub are what each program shows at /metrics, in the order of the
+// reference.
+var (
+	Agent = []*Metric{
+		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes,
+	}
+	Hub = []*Metric{
+		&HubRequests, &HubRecords, &HubBodyBytes, &HubRawBytes,
+		&HubBatches, &HubRepeated, &HubStreamFull, &HubUndecodable, &HubWaiting, &HubStreamBytes,
+		&HubStored, &HubStoredBytes, &HubRecovered, &HubCut, &HubRestarts, &HubLag, &HubStoreRecords, &HubStoreDisk, &HubDropped,
+		&HubHeap, &HubGoroutines, &HubBuild,
+	}
+)

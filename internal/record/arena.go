@@ -75,5 +75,6 @@ func (b *Batch) Reset() {
 	b.Records = b.Records[:0]
 	b.arena.reset(arenaChunkBytes, poisonBytes)
 	b.fields.reset(fieldChunkLen, poisonFields)
-	b.Start, b.End, b.ReadTime, b.Filtered, b.FilteredBytes = 0, 0, 0, 0, 0
+	b.Start, b.End, b.ReadTime, b.Filtered, b.FilteredBytes, b.Reshaped = 0, 0, 0, 0, 0, 0
+	b.Final, b.Routed = false, false
 }

@@ -77,6 +77,9 @@ type Record struct {
 	// Fields in order. A record as framed has one: Content.
 	Fields []Field
 	Marks  Mark
+	// Route is the log store that the record goes to: 0 for the pipeline's own,
+	// else its place in the pipeline's list of routes, from 1.
+	Route uint8
 }
 
 // Field returns the value of the first field with that name, nil if there is
@@ -106,11 +109,14 @@ type Origin struct {
 	Ledger *Ledger
 }
 
-// Ledger counts records and their source bytes by outcome. Framed equals the
-// sum of Parsed, Failed, Filtered and what is still under way. Safe for
-// concurrent use.
+// Ledger counts records and their source bytes by outcome. Framed, with Reshaped,
+// equals the sum of Parsed, Failed, Filtered and what is still under way. Safe
+// for concurrent use.
 type Ledger struct {
 	Framed, Parsed, Failed, Filtered, Acked Tally
+	// Reshaped is how many records processors have added by splitting, less those
+	// that they have joined to others: Framed and Reshaped equal the sum.
+	Reshaped atomic.Int64
 }
 
 // Tally is a number of records and their source bytes.
@@ -136,6 +142,15 @@ type Batch struct {
 	// an explicit rule has removed from Records.
 	Filtered      int
 	FilteredBytes int64
+	// Reshaped is how many records a processor has added, less those it has joined
+	// to others: see Ledger.
+	Reshaped int
+	// Final says that nothing of the origin will follow for now: a processor that
+	// holds records back for the next batch must not.
+	Final bool
+	// Routed is set in a part of a batch that goes to another log store than the
+	// pipeline's own. Its range is that of the whole batch.
+	Routed bool
 
 	arena  chunks[byte]
 	fields chunks[Field]
@@ -212,4 +227,19 @@ func (b *Batch) Keep(keep func(*Record) bool) {
 	}
 	clear(b.Records[len(kept):])
 	b.Records = kept
+}
+
+// Part returns what of b goes to one route, for as long as b lives: n records.
+// The part of route 0 accounts for what was filtered.
+func (b *Batch) Part(route uint8, n int) Batch {
+	part := Batch{Origin: b.Origin, Start: b.Start, End: b.End, ReadTime: b.ReadTime, Routed: route != 0, Records: make([]Record, 0, n)}
+	for i := range b.Records {
+		if b.Records[i].Route == route {
+			part.Records = append(part.Records, b.Records[i])
+		}
+	}
+	if route == 0 {
+		part.Filtered, part.FilteredBytes = b.Filtered, b.FilteredBytes
+	}
+	return part
 }

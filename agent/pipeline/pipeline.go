@@ -34,7 +34,10 @@ type AgePolicy struct {
 type Config struct {
 	Name     string
 	Logstore string
-	Input    Input
+	// Routes are further log stores that processors may send records to: see
+	// record.Record.Route.
+	Routes []string
+	Input  Input
 	// NewStages builds the processors of one lane.
 	NewStages func() ([]Stage, error)
 	// Outlets each get every batch.
@@ -53,16 +56,6 @@ type Pipeline struct {
 	tracer  trace.Tracer
 }
 
-// lane is one goroutine with processors, encoders and buffers of its own.
-type lane struct {
-	in       chan parcel // holds 1: one batch waits while one is processed
-	stages   []Stage
-	encoders []Encoder
-	places   []int // the lane's number in each outlet's queue
-	buf      []byte
-	faults   map[string]bool
-}
-
 // parcel is a delivery on its way, under the trace that began with it.
 type parcel struct {
 	Delivery
@@ -77,7 +70,7 @@ func New(c Config) (*Pipeline, error) {
 	}
 	p := &Pipeline{c: c, metrics: metrics, tracer: otel.Tracer("wasmtail/pipeline")}
 	for range max(1, c.Lanes) {
-		l := &lane{in: make(chan parcel, 1), faults: map[string]bool{}}
+		l := &lane{in: make(chan parcel, 1), faults: map[string]bool{}, held: map[*record.Origin]*heldSource{}}
 		if l.stages, err = c.NewStages(); err != nil {
 			return nil, fmt.Errorf("cannot build pipeline %s: %w", c.Name, err)
 		}
@@ -85,7 +78,11 @@ func New(c Config) (*Pipeline, error) {
 			metrics.stageErrors(context.Background(), l.stages[i].Name, 0)
 		}
 		for _, o := range c.Outlets {
-			l.encoders = append(l.encoders, o.output.NewEncoder(c.Name, c.Logstore))
+			stores := make([]Encoder, 0, 1+len(c.Routes))
+			for _, logstore := range append([]string{c.Logstore}, c.Routes...) {
+				stores = append(stores, o.output.NewEncoder(c.Name, logstore))
+			}
+			l.encoders = append(l.encoders, stores)
 			l.places = append(l.places, o.queue.Lane())
 		}
 		p.lanes = append(p.lanes, l)
@@ -99,11 +96,7 @@ func New(c Config) (*Pipeline, error) {
 func (p *Pipeline) Run(ctx, hard context.Context) error {
 	var lanes sync.WaitGroup
 	for _, l := range p.lanes {
-		lanes.Go(func() {
-			for d := range l.in {
-				p.handle(hard, l, d)
-			}
-		})
+		lanes.Go(func() { p.runLane(ctx, hard, l) })
 	}
 	err := p.c.Input.Run(ctx, p.emit)
 	for _, l := range p.lanes {
@@ -136,120 +129,4 @@ func (p *Pipeline) emit(ctx context.Context, d Delivery) error {
 		root.End()
 		return context.Cause(ctx)
 	}
-}
-
-// handle owns d from here on.
-func (p *Pipeline) handle(hard context.Context, l *lane, d parcel) {
-	b := d.Batch
-	framed, bytes := len(b.Records)+b.Filtered, b.End-b.Start
-	for i := range l.stages {
-		p.runStage(d.ctx, l, &l.stages[i], b)
-	}
-	p.applyAge(b)
-	p.count(b, framed, bytes)
-	report := &report{left: len(p.c.Outlets) + 1, done: d.Done, origin: b.Origin, records: framed, bytes: bytes,
-		root: trace.SpanFromContext(d.ctx)}
-	for i, o := range p.c.Outlets {
-		payload, err := p.encode(d.ctx, l, i, b)
-		if err == nil && len(payload) > 0 {
-			l.buf, err = o.queue.Put(hard, payload, l.places[i], report.one)
-		}
-		if err != nil || len(payload) == 0 { // nothing was queued: this is the outlet's word
-			report.one(err)
-		}
-	}
-	b.Release()
-	report.one(nil)
-}
-
-func (p *Pipeline) runStage(ctx context.Context, l *lane, s *Stage, b *record.Batch) {
-	ctx, span := p.tracer.Start(ctx, "process "+s.Name)
-	defer span.End()
-	if err := s.Processor.Process(ctx, b); err != nil {
-		p.metrics.stageErrors(ctx, s.Name, 1)
-		if !l.faults[s.Name] { // the counter tells how often; the log tells it once a lane
-			l.faults[s.Name] = true
-			p.c.Log.WithError(err).WithFields(logrus.Fields{"pipeline": p.c.Name, "processor": s.Name}).
-				Error("a processor fails; batches go on without it")
-		}
-	}
-}
-
-func (p *Pipeline) applyAge(b *record.Batch) {
-	if p.c.Age.After <= 0 {
-		return
-	}
-	oldest := b.ReadTime - int64(p.c.Age.After)
-	if p.c.Age.Drop {
-		b.Keep(func(r *record.Record) bool { return r.Time == 0 || r.Time >= oldest })
-		return
-	}
-	for i := range b.Records {
-		if r := &b.Records[i]; r.Time != 0 && r.Time < oldest {
-			r.Marks |= record.Late
-		}
-	}
-}
-
-// count books the batch's outcome in the generation's ledger and the metrics.
-func (p *Pipeline) count(b *record.Batch, framed int, bytes int64) {
-	failed, failedBytes := 0, int64(0)
-	for i := range b.Records {
-		if r := &b.Records[i]; r.Marks&record.Failed != 0 {
-			failed++
-			failedBytes += r.Size
-		}
-	}
-	parsed := framed - failed - b.Filtered
-	ledger := b.Origin.Ledger
-	ledger.Parsed.Add(parsed, bytes-failedBytes-b.FilteredBytes)
-	ledger.Failed.Add(failed, failedBytes)
-	ledger.Filtered.Add(b.Filtered, b.FilteredBytes)
-	p.metrics.batch(parsed, failed, b.Filtered, bytes)
-}
-
-// encode makes the payload of b for outlet number i, in the lane's buffer; it is
-// empty if the output has nothing to say about this batch.
-func (p *Pipeline) encode(ctx context.Context, l *lane, i int, b *record.Batch) ([]byte, error) {
-	name := p.c.Outlets[i].name
-	ctx, span := p.tracer.Start(ctx, "encode "+name)
-	defer span.End()
-	payload, err := l.encoders[i].Encode(ctx, l.buf[:0], b)
-	if err != nil {
-		return nil, fmt.Errorf("cannot encode a batch for output %s: %w", name, err)
-	}
-	l.buf = payload
-	return payload, nil
-}
-
-// report joins what all outlets say about one batch.
-type report struct {
-	mu      sync.Mutex
-	left    int
-	err     error
-	done    func(error)
-	origin  *record.Origin
-	records int
-	bytes   int64
-	root    trace.Span
-}
-
-func (r *report) one(err error) {
-	r.mu.Lock()
-	// A refusal for good is final news, any other error means "read again",
-	// which must win whichever comes first.
-	if r.err == nil || errors.Is(r.err, ErrRejected) && err != nil {
-		r.err = err
-	}
-	r.left--
-	last := r.left == 0
-	r.mu.Unlock()
-	if !last {
-		return
-	}
-	if r.err == nil || errors.Is(r.err, ErrRejected) {
-		r.origin.Ledger.Acked.Add(r.records, r.bytes)
-	}
-	r.root.End()
-	r.done(r.err)
 }

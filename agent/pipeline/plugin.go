@@ -13,6 +13,10 @@ import (
 // ErrRejected is wrapped by Output.Send when no retry can save a payload.
 var ErrRejected = errors.New("rejected by the receiver")
 
+// ErrHeld is wrapped by Processor.Process when a batch must not go on before a
+// processor can work, and the agent is being stopped: its bytes are read again.
+var ErrHeld = errors.New("held back by a processor")
+
 // Delivery is a batch and the promise to say what became of it.
 type Delivery struct {
 	// Batch is given away with the delivery.
@@ -40,7 +44,14 @@ type Input interface {
 // belongs to one lane, so it needs no locks. A record that cannot be parsed is
 // kept by Batch.Fail, and records that have failed before (record.Failed) are
 // passed over by parsers. An error means the processor itself is broken, not a
-// record: the batch then goes on as it is, and the error is counted.
+// record: the batch then goes on as it is, and the error is counted; but for
+// ErrHeld. ctx ends when the input is to stop.
+//
+// A processor may leave records at the end of a batch for the next one of the
+// same origin: it takes them out of Records, sets End to where the first began,
+// and puts them in front of the next batch, whose Start it sets to the same. Of a
+// batch with Final it must leave none. Such a batch comes, empty, when nothing
+// else does for a while. A processor with a Close method is closed by its lane.
 type Processor interface {
 	Process(ctx context.Context, b *record.Batch) error
 }

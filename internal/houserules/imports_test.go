@@ -42,11 +42,11 @@ var homes = []struct {
 	dirs    []string
 }{
 	{"github.com/tetratelabs/wazero", []string{"agent/wasmhost"}},
-	{"github.com/fsnotify/fsnotify", []string{"agent/tail"}},
+	{"github.com/fsnotify/fsnotify", []string{"agent/tail", "agent/wasmhost"}},
 	{"github.com/nats-io/", []string{"hub/stream", "hub/fleet"}},
 	{"github.com/VictoriaMetrics/VictoriaMetrics", []string{"hub/store"}},
 	{"github.com/spf13/cobra", []string{"cmd/"}},
-	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "hub/receiver", "cmd/"}},
+	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "internal/toolchain", "hub/receiver", "cmd/"}},
 	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}},
 	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}},
 	{"github.com/google/jsonschema-go", []string{"internal/config/configdoc"}},

@@ -34,6 +34,17 @@ func (f Fault) Error() string {
 	return b.String()
 }
 
+// FirstFault is the first fault that validate, a method of settings, reports:
+// nil if there is none.
+func FirstFault(validate func(report func(key, problem string))) (err error) {
+	validate(func(key, problem string) {
+		if err == nil {
+			err = fmt.Errorf("%s %s", key, problem)
+		}
+	})
+	return err
+}
+
 // Faults is every fault of a configuration, by file and line. It is the type
 // of the error that Load and Parse return for faults of the contents.
 type Faults []Fault

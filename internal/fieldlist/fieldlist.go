@@ -1,6 +1,6 @@
-// Package fieldlist gathers the new fields of one record before it is known
-// whether the record can be parsed, and decides what becomes of a name that
-// comes twice.
+// Package fieldlist finds the field that a processor reads, gathers the new
+// fields of one record before it is known whether the record can be parsed, and
+// decides what becomes of a name that comes twice.
 //
 // A List belongs to one lane and is used for one record after another. It may
 // hold parts of a batch until Drop, which ends the use of that batch, and
@@ -40,10 +40,13 @@ func ParseDuplicates(name string) (d Duplicates, ok bool) {
 
 // List is the field list of one record under construction.
 type List struct {
+	// Source is the field that Open reads.
+	Source Source
 	// Duplicates is how names that come twice are treated.
 	Duplicates Duplicates
 
 	fields []record.Field
+	drop   int    // the field that the record at hand loses, or -1
 	seen   uint64 // one bit for each class of names that are in the list
 }
 
@@ -61,18 +64,9 @@ func (l *List) Start(r *record.Record, drop int) {
 
 // Add adds a field. Name and value must live as long as the batch.
 func (l *List) Add(name, value []byte) {
-	bit := uint64(1) << class(name)
-	if l.seen&bit != 0 && l.Duplicates != Keep {
-		for i := range l.fields {
-			if bytes.Equal(l.fields[i].Name, name) {
-				if l.Duplicates == Last {
-					l.fields[i].Value = value
-				}
-				return
-			}
-		}
+	if l.Duplicates != Keep && l.settle(name, value) {
+		return
 	}
-	l.seen |= bit
 	n := len(l.fields)
 	if n == cap(l.fields) {
 		l.fields = slices.Grow(l.fields, 1)
@@ -81,6 +75,25 @@ func (l *List) Add(name, value []byte) {
 	l.fields = l.fields[:n+1]
 	f := &l.fields[n]
 	f.Name, f.Value = name, value
+}
+
+// settle deals with a name that is in the list already, and reports whether it
+// is.
+func (l *List) settle(name, value []byte) bool {
+	bit := uint64(1) << class(name)
+	if l.seen&bit == 0 {
+		l.seen |= bit
+		return false
+	}
+	for i := range l.fields {
+		if bytes.Equal(l.fields[i].Name, name) {
+			if l.Duplicates == Last {
+				l.fields[i].Value = value
+			}
+			return true
+		}
+	}
+	return false
 }
 
 // Len returns the number of fields in the list.

@@ -15,6 +15,9 @@ import (
 	"strconv"
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/internal/cell"
+	"github.com/wasmtail/wasmtail/internal/config"
+	"github.com/wasmtail/wasmtail/internal/fieldlist"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
 
@@ -49,19 +52,6 @@ type Config struct {
 	Trim bool `yaml:"trim"`
 }
 
-// quoteOf returns the quote character, 0 for none.
-func (c *Config) quoteOf() (byte, bool) {
-	switch {
-	case c.Quote == "none":
-		return 0, true
-	case c.Quote == "":
-		return '"', true
-	case len(c.Quote) == 1 && c.Quote[0] > ' ' && c.Quote[0] < 0x80:
-		return c.Quote[0], true
-	}
-	return 0, false
-}
-
 // Validate reports what is wrong with the settings.
 func (c *Config) Validate(report func(key, problem string)) {
 	if c.Field == "" {
@@ -70,7 +60,7 @@ func (c *Config) Validate(report func(key, problem string)) {
 	if c.Separator == "" {
 		report("separator", `is empty; write what stands between the columns, such as ","`)
 	}
-	quote, ok := c.quoteOf()
+	quote, ok := cell.ParseQuote(c.Quote)
 	switch {
 	case !ok:
 		report("quote", "must be one ASCII character, or none")
@@ -103,7 +93,6 @@ func (c *Config) Validate(report func(key, problem string)) {
 }
 
 var (
-	noField    = []byte("delimiter: no such field")
 	tooFew     = []byte("delimiter: too few columns")
 	tooMany    = []byte("delimiter: too many columns")
 	openQuote  = []byte("delimiter: quote is not closed")
@@ -112,8 +101,6 @@ var (
 
 // Processor splits records. It belongs to one lane.
 type Processor struct {
-	field     string
-	keep      bool
 	separator []byte
 	quote     byte
 	keys      [][]byte
@@ -121,26 +108,20 @@ type Processor struct {
 	refuse    bool // columns beyond the keys
 	accept    bool // fewer columns than keys
 	trim      bool
-
-	fields []record.Field // of the record at hand
+	list      fieldlist.List
 }
 
 // New returns a processor for one lane. It refuses what Validate reports.
 func New(c Config) (pipeline.Processor, error) {
-	var fault error
-	c.Validate(func(key, problem string) {
-		if fault == nil {
-			fault = fmt.Errorf("cannot set up the delimiter processor: %s %s", key, problem)
-		}
-	})
-	if fault != nil {
-		return nil, fault
+	if err := config.FirstFault(c.Validate); err != nil {
+		return nil, fmt.Errorf("cannot set up the delimiter processor: %w", err)
 	}
 	p := &Processor{
-		field: c.Field, keep: c.KeepSource, separator: []byte(c.Separator), trim: c.Trim,
+		separator: []byte(c.Separator), trim: c.Trim,
 		join: c.Extra == "join", refuse: c.Extra == "fail", accept: c.Missing == "accept",
+		list: fieldlist.List{Source: fieldlist.SourceFor("delimiter", c.Field, c.KeepSource), Duplicates: fieldlist.Keep},
 	}
-	p.quote, _ = c.quoteOf()
+	p.quote, _ = cell.ParseQuote(c.Quote)
 	for _, key := range c.Keys {
 		p.keys = append(p.keys, []byte(key))
 	}
@@ -151,28 +132,11 @@ func New(c Config) (pipeline.Processor, error) {
 func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 	for i := range b.Records {
 		r := &b.Records[i]
-		if r.Marks&record.Failed != 0 {
-			continue
+		if text, ok := p.list.Open(b, r); ok {
+			p.list.Close(b, r, p.split(b, text))
 		}
-		text, at := r.Field(p.field)
-		if at < 0 {
-			b.Fail(r, -1, noField)
-			continue
-		}
-		p.fields = p.fields[:0]
-		if reason := p.split(b, text); reason != nil {
-			b.Fail(r, at, reason)
-			continue
-		}
-		fields := b.AllocFields(len(r.Fields) + len(p.fields))
-		for n := range r.Fields {
-			if n != at || p.keep {
-				fields = append(fields, r.Fields[n])
-			}
-		}
-		r.Fields = append(fields, p.fields...)
 	}
-	clear(p.fields[:cap(p.fields)])
+	p.list.Drop()
 	return nil
 }
 
@@ -184,7 +148,7 @@ func (p *Processor) split(b *record.Batch, text []byte) []byte {
 		if p.join && column == len(p.keys)-1 && (more || reason != nil) {
 			value, more, reason = rest, false, nil
 			if p.trim {
-				value = trim(value)
+				value = cell.Trim(value)
 			}
 		}
 		switch {
@@ -192,12 +156,12 @@ func (p *Processor) split(b *record.Batch, text []byte) []byte {
 			return reason
 		case column < len(p.keys):
 			if key := p.keys[column]; len(key) > 0 {
-				p.fields = append(p.fields, record.Field{Name: key, Value: value})
+				p.list.Add(key, value)
 			}
 		case p.refuse:
 			return tooMany
 		default:
-			p.fields = append(p.fields, record.Field{Name: columnName(b, column+1), Value: value})
+			p.list.Add(columnName(b, column+1), value)
 		}
 		column++
 		if !more {
@@ -216,7 +180,7 @@ func (p *Processor) split(b *record.Batch, text []byte) []byte {
 func (p *Processor) next(b *record.Batch, text []byte) (value, rest []byte, more bool, reason []byte) {
 	start := text
 	if p.trim {
-		start = trimLeft(text)
+		start = cell.TrimLeft(text)
 		// A separator of white space must not be taken for padding.
 		if len(start) < len(text) && p.separatorWithin(text[:len(text)-len(start)]) {
 			start = text
@@ -237,7 +201,7 @@ func (p *Processor) next(b *record.Batch, text []byte) (value, rest []byte, more
 		value, rest, more = text[:end], text[end+len(p.separator):], true
 	}
 	if p.trim {
-		value = trim(value)
+		value = cell.Trim(value)
 	}
 	return value, rest, more, nil
 }
@@ -265,7 +229,7 @@ func (p *Processor) quoted(b *record.Batch, text []byte) (value, rest []byte, mo
 		value = p.undouble(b, value, doubled)
 	}
 	if p.trim && !bytes.HasPrefix(rest, p.separator) {
-		if spaces := len(rest) - len(trimLeft(rest)); !p.separatorWithin(rest[:spaces]) {
+		if spaces := len(rest) - len(cell.TrimLeft(rest)); !p.separatorWithin(rest[:spaces]) {
 			rest = rest[spaces:]
 		} else {
 			rest = rest[bytes.Index(rest, p.separator):]
@@ -312,18 +276,4 @@ func columnName(b *record.Batch, n int) []byte {
 		return columnNames[n-1]
 	}
 	return columnNameOf(b.Alloc(32)[:0], n)
-}
-
-func trim(s []byte) []byte {
-	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return trimLeft(s)
-}
-
-func trimLeft(s []byte) []byte {
-	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	return s
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
 
 func newProcessor(tb testing.TB, c Config) *Processor {
@@ -21,14 +22,6 @@ func newProcessor(tb testing.TB, c Config) *Processor {
 	p, err := New(c)
 	require.NoError(tb, err)
 	return p.(*Processor)
-}
-
-func show(r *record.Record) string {
-	var s []string
-	for _, f := range r.Fields {
-		s = append(s, string(f.Name)+"="+string(f.Value))
-	}
-	return strings.Join(s, "|")
 }
 
 var abc = []string{"a", "b", "c"}
@@ -71,9 +64,9 @@ func TestProcess(t *testing.T) {
 		require.NoError(t, newProcessor(t, c.config).Process(t.Context(), b))
 		want := c.want
 		if reason, failed := strings.CutPrefix(want, "fail: "); failed {
-			want = "__raw_log__=" + c.text + "|__error__=" + reason
+			want = specimen.Failed(c.text, reason)
 		}
-		require.Equal(t, want, show(r), "%q", c.text)
+		require.Equal(t, want, specimen.Show(r), "%q", c.text)
 		b.Release()
 	}
 }
@@ -94,17 +87,13 @@ func TestProcess_OtherFieldsAndFailedRecords(t *testing.T) {
 	defer b.Release()
 	b.Add([]byte("line"))
 	for range 2 {
-		r := b.Add([]byte("line"))
-		r.Fields = append(b.AllocFields(3),
-			record.Field{Name: []byte("ip"), Value: []byte("::1")},
-			record.Field{Name: []byte("row"), Value: []byte("1,2,3")},
-			record.Field{Name: []byte("z"), Value: []byte("9")})
+		specimen.Add(b, "line", "ip", "::1", "row", "1,2,3", "z", "9")
 	}
 	b.Fail(&b.Records[2], -1, []byte("earlier"))
 	require.NoError(t, p.Process(t.Context(), b))
-	require.Equal(t, "content=line|__raw_log__=line|__error__=delimiter: no such field", show(&b.Records[0]))
-	require.Equal(t, "ip=::1|z=9|a=1|b=2|c=3", show(&b.Records[1]))
-	require.Equal(t, "ip=::1|row=1,2,3|z=9|__raw_log__=line|__error__=earlier", show(&b.Records[2]))
+	require.Equal(t, "content=line|__raw_log__=line|__error__=delimiter: no such field", specimen.Show(&b.Records[0]))
+	require.Equal(t, "ip=::1|z=9|a=1|b=2|c=3", specimen.Show(&b.Records[1]))
+	require.Equal(t, "ip=::1|row=1,2,3|z=9|__raw_log__=line|__error__=earlier", specimen.Show(&b.Records[2]))
 }
 
 func TestValidate_ReportsEveryFault(t *testing.T) {
@@ -126,35 +115,21 @@ var (
 
 func TestProcess_DoesNotAllocate(t *testing.T) {
 	p := newProcessor(t, Config{Separator: "|", Keys: keys})
-	b := record.Get(&record.Origin{})
-	defer b.Release()
-	run := func() {
+	specimen.DoesNotAllocate(t, p.Process, func(b *record.Batch) {
 		for range 50 {
 			b.Add(line)
 			b.Add(line[100:])
 		}
-		_ = p.Process(t.Context(), b)
-		b.Reset()
-	}
-	run()
-	require.Zero(t, testing.AllocsPerRun(50, run))
+	})
 }
 
 func BenchmarkProcess(b *testing.B) {
 	p := newProcessor(b, Config{Separator: "|", Keys: keys})
-	batch := record.Get(&record.Origin{})
-	defer batch.Release()
-	b.SetBytes(int64(len(line)) * 1000)
-	b.ReportAllocs()
-	for b.Loop() {
-		b.StopTimer()
-		batch.Reset()
+	specimen.Measure(b, p.Process, func(b *record.Batch) {
 		for range 1000 {
-			batch.Add(line)
+			b.Add(line)
 		}
-		b.StartTimer()
-		_ = p.Process(b.Context(), batch)
-	}
+	})
 }
 
 // FuzzProcess compares with encoding/csv, which differs in one point: it

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
 
@@ -174,14 +175,8 @@ type Processor struct {
 
 // New returns a processor for one lane. It refuses what Validate reports.
 func New(c Config) (pipeline.Processor, error) {
-	var fault error
-	c.Validate(func(key, problem string) {
-		if fault == nil {
-			fault = fmt.Errorf("cannot set up the fields processor: %s %s", key, problem)
-		}
-	})
-	if fault != nil {
-		return nil, fault
+	if err := config.FirstFault(c.Validate); err != nil {
+		return nil, fmt.Errorf("cannot set up the fields processor: %w", err)
 	}
 	p := &Processor{rename: map[string][]byte{}, keep: newNames(c.Keep), remove: newNames(c.Remove)}
 	for _, m := range c.Mask {

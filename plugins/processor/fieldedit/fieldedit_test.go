@@ -10,28 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
-
-// load reads the settings as a configuration file would hold them.
-func load(tb testing.TB, text string) (Config, error) {
-	tb.Helper()
-	file := "version: 1\noutputs: {out: {type: none}}\npipelines:\n  pipe:\n    input: {type: none}\n    outputs: [out]\n    processors:\n      - type: fields\n" +
-		"        " + strings.ReplaceAll(text, "\n", "\n        ") + "\n"
-	none := func() any { return &struct{}{} }
-	f, err := config.Parse("test.yaml", []byte(file), ".", config.Catalog{
-		"input": {"none": none}, "output": {"none": none}, "processor": {"fields": func() any { return new(Config) }},
-	})
-	if err != nil {
-		return Config{}, err
-	}
-	return *f.Pipelines["pipe"].Processors[0].Config.(*Config), nil
-}
 
 func newProcessor(tb testing.TB, text string) *Processor {
 	tb.Helper()
-	c, err := load(tb, text)
+	c, err := specimen.Settings[Config](text)
 	require.NoError(tb, err)
 	p, err := New(c)
 	require.NoError(tb, err)
@@ -40,21 +25,12 @@ func newProcessor(tb testing.TB, text string) *Processor {
 
 // add adds a record with that line and those fields, given as a=1|b=2.
 func add(b *record.Batch, line, fields string) *record.Record {
-	r := b.Add([]byte(line))
-	r.Fields = r.Fields[:0]
+	var pairs []string
 	for _, pair := range strings.Split(fields, "|") {
 		name, value, _ := strings.Cut(pair, "=")
-		r.Fields = append(r.Fields, record.Field{Name: []byte(name), Value: []byte(value)})
+		pairs = append(pairs, name, value)
 	}
-	return r
-}
-
-func show(r *record.Record) string {
-	var s []string
-	for _, f := range r.Fields {
-		s = append(s, string(f.Name)+"="+string(f.Value))
-	}
-	return strings.Join(s, "|")
+	return specimen.Add(b, line, pairs...)
 }
 
 func TestProcess_Edits(t *testing.T) {
@@ -78,7 +54,7 @@ func TestProcess_Edits(t *testing.T) {
 		b := record.Get(&record.Origin{})
 		r := add(b, "line", c.fields)
 		require.NoError(t, newProcessor(t, c.config).Process(t.Context(), b))
-		require.Equal(t, c.want, show(r), c.config)
+		require.Equal(t, c.want, specimen.Show(r), c.config)
 		b.Release()
 	}
 }
@@ -111,7 +87,7 @@ func TestProcess_Masks(t *testing.T) {
 		r := add(b, c.line, c.fields)
 		before := r.Raw
 		require.NoError(t, newProcessor(t, c.config).Process(t.Context(), b))
-		require.Equal(t, c.want, show(r), c.config)
+		require.Equal(t, c.want, specimen.Show(r), c.config)
 		require.Equal(t, c.raw, string(r.Raw), c.config)
 		require.Equal(t, c.line, string(before), "the line's own bytes were overwritten")
 		b.Release()
@@ -128,13 +104,13 @@ func TestProcess_MasksTheLineOfARecordThatFails(t *testing.T) {
 	later = &b.Records[0]
 	require.NoError(t, p.Process(t.Context(), b))
 	b.Fail(later, -1, []byte("time: does not have the format"))
-	require.Equal(t, "t=noon|card=***|__raw_log__=t=noon card=***|__error__=time: does not have the format", show(later))
-	require.Equal(t, "__raw_log__=garbage ***|__error__=regex: no match", show(&b.Records[1]))
+	require.Equal(t, "t=noon|card=***|__raw_log__=t=noon card=***|__error__=time: does not have the format", specimen.Show(later))
+	require.Equal(t, "__raw_log__=garbage ***|__error__=regex: no match", specimen.Show(&b.Records[1]))
 	require.Equal(t, "garbage ***", string(b.Records[1].Raw))
 }
 
 func TestValidate_ReportsEveryFault(t *testing.T) {
-	_, err := load(t, `mask:
+	_, err := specimen.Settings[Config](`mask:
   - {field: "", pattern: "("}
   - {field: a, hash: none, salt: x}
 rename: {a: __x, b: c, d: c, e: ""}
@@ -184,15 +160,9 @@ func fill(b *record.Batch, n int) {
 
 func TestProcess_DoesNotAllocate(t *testing.T) {
 	p := newProcessor(t, edits)
-	b := record.Get(&record.Origin{})
-	defer b.Release()
-	run := func() {
+	specimen.DoesNotAllocate(t, p.Process, func(b *record.Batch) {
 		fill(b, 100)
-		_ = p.Process(t.Context(), b)
-		b.Reset()
-	}
-	run()
-	require.Zero(t, testing.AllocsPerRun(50, run))
+	})
 }
 
 func BenchmarkProcess(b *testing.B) {
@@ -201,18 +171,7 @@ func BenchmarkProcess(b *testing.B) {
 		"plain": "rename: {msg: message}\nremove: ['tmp*']\nadd: {env: prod}",
 	} {
 		b.Run(name, func(b *testing.B) {
-			p := newProcessor(b, text)
-			batch := record.Get(&record.Origin{})
-			defer batch.Release()
-			b.SetBytes(int64(len(line)) * 1000)
-			b.ReportAllocs()
-			for b.Loop() {
-				b.StopTimer()
-				batch.Reset()
-				fill(batch, 1000)
-				b.StartTimer()
-				_ = p.Process(b.Context(), batch)
-			}
+			specimen.Measure(b, newProcessor(b, text).Process, func(b *record.Batch) { fill(b, 1000) })
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"strconv"
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/pattern"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -123,14 +124,8 @@ type Processor struct {
 
 // New returns a processor for one lane. It refuses what Validate reports.
 func New(c Config) (pipeline.Processor, error) {
-	var fault error
-	c.Validate(func(key, problem string) {
-		if fault == nil {
-			fault = fmt.Errorf("cannot set up the filter processor: %s %s", key, problem)
-		}
-	})
-	if fault != nil {
-		return nil, fault
+	if err := config.FirstFault(c.Validate); err != nil {
+		return nil, fmt.Errorf("cannot set up the filter processor: %w", err)
 	}
 	p := &Processor{}
 	p.stays = p.holds

@@ -7,41 +7,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
-
-// load reads the settings as a configuration file would hold them.
-func load(tb testing.TB, text string) (Config, error) {
-	tb.Helper()
-	file := "version: 1\noutputs: {out: {type: none}}\npipelines:\n  pipe:\n    input: {type: none}\n    outputs: [out]\n    processors:\n      - type: filter\n" +
-		"        " + strings.ReplaceAll(text, "\n", "\n        ") + "\n"
-	none := func() any { return &struct{}{} }
-	f, err := config.Parse("test.yaml", []byte(file), ".", config.Catalog{
-		"input": {"none": none}, "output": {"none": none}, "processor": {"filter": func() any { return new(Config) }},
-	})
-	if err != nil {
-		return Config{}, err
-	}
-	return *f.Pipelines["pipe"].Processors[0].Config.(*Config), nil
-}
 
 func newProcessor(tb testing.TB, text string) *Processor {
 	tb.Helper()
-	c, err := load(tb, text)
+	c, err := specimen.Settings[Config](text)
 	require.NoError(tb, err)
 	p, err := New(c)
 	require.NoError(tb, err)
 	return p.(*Processor)
-}
-
-func add(b *record.Batch, pairs ...string) {
-	r := b.Add([]byte(strings.Join(pairs, " ")))
-	r.Size = int64(len(r.Raw)) + 1
-	r.Fields = b.AllocFields(len(pairs) / 2)
-	for i := 0; i < len(pairs); i += 2 {
-		r.Fields = append(r.Fields, record.Field{Name: []byte(pairs[i]), Value: []byte(pairs[i+1])})
-	}
 }
 
 func TestProcess(t *testing.T) {
@@ -70,7 +46,7 @@ func TestProcess(t *testing.T) {
 	} {
 		b := record.Get(&record.Origin{})
 		for _, r := range records {
-			add(b, r...)
+			specimen.Add(b, "line", r...)
 		}
 		require.NoError(t, newProcessor(t, text).Process(t.Context(), b))
 		got := ""
@@ -86,7 +62,7 @@ func TestProcess(t *testing.T) {
 }
 
 func TestValidate_ReportsEveryFault(t *testing.T) {
-	_, err := load(t, `keep:
+	_, err := specimen.Settings[Config](`keep:
   - {field: a}
   - {field: a, pattern: "("}
   - {field: a, exists: false, equals: x}
@@ -129,34 +105,20 @@ var steady = [][]record.Field{
 
 func TestProcess_DoesNotAllocate(t *testing.T) {
 	p := newProcessor(t, rules)
-	b := record.Get(&record.Origin{})
-	defer b.Release()
-	run := func() {
+	specimen.DoesNotAllocate(t, p.Process, func(b *record.Batch) {
 		for i := range 90 {
 			fields(b, steady[i%3])
 		}
-		_ = p.Process(t.Context(), b)
-		b.Reset()
-	}
-	run()
-	require.Zero(t, testing.AllocsPerRun(50, run))
+	})
 }
 
 func BenchmarkProcess(b *testing.B) {
 	p := newProcessor(b, rules)
-	batch := record.Get(&record.Origin{})
-	defer batch.Release()
-	b.SetBytes(1000 * 120)
-	b.ReportAllocs()
-	for b.Loop() {
-		b.StopTimer()
-		batch.Reset()
+	specimen.Measure(b, p.Process, func(b *record.Batch) {
 		for i := range 1000 {
-			fields(batch, steady[i%3])
+			fields(b, steady[i%3])
 		}
-		b.StartTimer()
-		_ = p.Process(b.Context(), batch)
-	}
+	})
 }
 
 func FuzzNumber(f *testing.F) {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/fieldlist"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -64,7 +65,6 @@ func (c *Config) Validate(report func(key, problem string)) {
 }
 
 var (
-	noField    = []byte("json: no such field")
 	notObject  = []byte("json: not an object")
 	tooShort   = []byte("json: ends too early")
 	tooDeep    = []byte("json: nested too deeply")
@@ -82,16 +82,11 @@ type Processor struct {
 
 // New returns a processor for one lane. It refuses what Validate reports.
 func New(c Config) (pipeline.Processor, error) {
-	var fault error
-	c.Validate(func(key, problem string) {
-		if fault == nil {
-			fault = fmt.Errorf("cannot set up the json processor: %s %s", key, problem)
-		}
-	})
-	if fault != nil {
-		return nil, fault
+	if err := config.FirstFault(c.Validate); err != nil {
+		return nil, fmt.Errorf("cannot set up the json processor: %w", err)
 	}
 	p := &Processor{config: c, prefix: []byte(c.Prefix)}
+	p.list.Source = fieldlist.SourceFor("json", c.Field, c.KeepSource)
 	p.list.Duplicates, _ = fieldlist.ParseDuplicates(c.OnDuplicate)
 	return p, nil
 }
@@ -101,24 +96,9 @@ func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 	p.batch = b
 	for i := range b.Records {
 		r := &b.Records[i]
-		if r.Marks&record.Failed != 0 {
-			continue
+		if text, ok := p.list.Open(b, r); ok {
+			p.list.Close(b, r, p.parse(text))
 		}
-		text, at := r.Field(p.config.Field)
-		if at < 0 {
-			b.Fail(r, -1, noField)
-			continue
-		}
-		drop := at
-		if p.config.KeepSource {
-			drop = -1
-		}
-		p.list.Start(r, drop)
-		if reason := p.parse(text); reason != nil {
-			b.Fail(r, at, reason)
-			continue
-		}
-		p.list.Store(b, r)
 	}
 	p.list.Drop()
 	p.batch = nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
 
 func newProcessor(tb testing.TB, c Config) *Processor {
@@ -19,14 +20,6 @@ func newProcessor(tb testing.TB, c Config) *Processor {
 	p, err := New(c)
 	require.NoError(tb, err)
 	return p.(*Processor)
-}
-
-func show(r *record.Record) string {
-	var s []string
-	for _, f := range r.Fields {
-		s = append(s, string(f.Name)+"="+string(f.Value))
-	}
-	return strings.Join(s, "|")
 }
 
 func TestProcess(t *testing.T) {
@@ -55,7 +48,7 @@ func TestProcess(t *testing.T) {
 		b := record.Get(&record.Origin{})
 		r := b.Add([]byte(c.text))
 		require.NoError(t, newProcessor(t, c.config).Process(t.Context(), b))
-		require.Equal(t, c.want, show(r), c.text)
+		require.Equal(t, c.want, specimen.Show(r), c.text)
 		b.Release()
 	}
 }
@@ -102,7 +95,7 @@ func TestProcess_Faults(t *testing.T) {
 		if reason == "" {
 			require.Zero(t, r.Marks)
 		} else {
-			require.Equal(t, "__raw_log__="+text+"|__error__="+reason, show(r))
+			require.Equal(t, specimen.Failed(text, reason), specimen.Show(r))
 		}
 		b.Release()
 	}
@@ -116,19 +109,15 @@ func TestProcess_OtherFieldsAndFailedRecords(t *testing.T) {
 	defer b.Release()
 	b.Add([]byte("line"))
 	for range 3 {
-		r := b.Add([]byte("line"))
-		r.Fields = append(b.AllocFields(3),
-			record.Field{Name: []byte("ip"), Value: []byte("::1")},
-			record.Field{Name: []byte("body"), Value: []byte(`{"a":1,"ip":"::2"}`)},
-			record.Field{Name: []byte("z"), Value: []byte("9")})
+		specimen.Add(b, "line", "ip", "::1", "body", `{"a":1,"ip":"::2"}`, "z", "9")
 	}
 	b.Records[2].Fields[1].Value = []byte("{")
 	b.Fail(&b.Records[3], -1, []byte("earlier"))
 	require.NoError(t, p.Process(t.Context(), b))
-	require.Equal(t, "content=line|__raw_log__=line|__error__=json: no such field", show(&b.Records[0]))
-	require.Equal(t, "ip=::2|z=9|a=1", show(&b.Records[1]))
-	require.Equal(t, "ip=::1|z=9|__raw_log__=line|__error__=json: ends too early", show(&b.Records[2]))
-	require.Contains(t, show(&b.Records[3]), "__error__=earlier")
+	require.Equal(t, "content=line|__raw_log__=line|__error__=json: no such field", specimen.Show(&b.Records[0]))
+	require.Equal(t, "ip=::2|z=9|a=1", specimen.Show(&b.Records[1]))
+	require.Equal(t, "ip=::1|z=9|__raw_log__=line|__error__=json: ends too early", specimen.Show(&b.Records[2]))
+	require.Contains(t, specimen.Show(&b.Records[3]), "__error__=earlier")
 }
 
 func TestValidate_ReportsEveryFault(t *testing.T) {
@@ -146,37 +135,23 @@ var line = []byte(`{"time":"2026-11-23T03:36:22.123456Z","level":"info","logger"
 
 func TestProcess_DoesNotAllocate(t *testing.T) {
 	p := newProcessor(t, Config{Flatten: true})
-	b := record.Get(&record.Origin{})
-	defer b.Release()
 	escaped := []byte(`{"a":{"b\n":"c\td"}}`)
-	run := func() {
+	specimen.DoesNotAllocate(t, p.Process, func(b *record.Batch) {
 		for range 50 {
 			b.Add(line)
 			b.Add(escaped)
 			b.Add(line[1:])
 		}
-		_ = p.Process(t.Context(), b)
-		b.Reset()
-	}
-	run()
-	require.Zero(t, testing.AllocsPerRun(50, run))
+	})
 }
 
 func BenchmarkProcess(b *testing.B) {
 	p := newProcessor(b, Config{})
-	batch := record.Get(&record.Origin{})
-	defer batch.Release()
-	b.SetBytes(int64(len(line)) * 1000)
-	b.ReportAllocs()
-	for b.Loop() {
-		b.StopTimer()
-		batch.Reset()
+	specimen.Measure(b, p.Process, func(b *record.Batch) {
 		for range 1000 {
-			batch.Add(line)
+			b.Add(line)
 		}
-		b.StartTimer()
-		_ = p.Process(b.Context(), batch)
-	}
+	})
 }
 
 // BenchmarkParse is the work of BenchmarkFastjson: one line again and again,

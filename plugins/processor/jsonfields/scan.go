@@ -3,8 +3,9 @@ package jsonfields
 import (
 	"encoding/binary"
 	"math/bits"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/wasmtail/wasmtail/internal/cell"
 )
 
 // The scanning functions below take a text and a position and return the
@@ -98,29 +99,12 @@ func skipEscape(s []byte, at int) int {
 		if at+6 > len(s) {
 			return badEnd
 		}
-		if hex4(s[at+2:]) < 0 {
+		if _, size := cell.Unicode(s[at:]); size == 0 {
 			return badSyntax
 		}
 		return at + 6
 	}
 	return badSyntax
-}
-
-// hex4 returns the value of four hexadecimal digits, or a negative number.
-func hex4(s []byte) rune {
-	v := rune(0)
-	for _, c := range s[:4] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c|0x20 && c|0x20 <= 'f':
-			c = c | 0x20 - 'a' + 10
-		default:
-			return -1
-		}
-		v = v<<4 | rune(c)
-	}
-	return v
 }
 
 // unescape writes the text of a string, whose escapes are valid, to dst, and
@@ -148,17 +132,8 @@ func unescape(dst, s []byte) int {
 		case 't':
 			c = '\t'
 		case 'u':
-			r := hex4(s[i:])
-			i += 4
-			if utf16.IsSurrogate(r) {
-				second := rune(-1)
-				if i+6 <= len(s) && s[i] == '\\' && s[i+1] == 'u' {
-					second = hex4(s[i+2:])
-				}
-				if r = utf16.DecodeRune(r, second); r != utf8.RuneError {
-					i += 6
-				}
-			}
+			r, size := cell.Unicode(s[i-2:])
+			i += size - 2
 			n += utf8.EncodeRune(dst[n:], r)
 			continue
 		}

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/internal/cell"
+	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/fieldlist"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -51,19 +53,6 @@ type Config struct {
 	OnDuplicate string `yaml:"on_duplicate" default:"last" enum:"last,first,keep"`
 }
 
-// quoteOf returns the quote character, 0 for none.
-func (c *Config) quoteOf() (byte, bool) {
-	switch {
-	case c.Quote == "none":
-		return 0, true
-	case c.Quote == "":
-		return '"', true
-	case len(c.Quote) == 1 && c.Quote[0] > ' ' && c.Quote[0] < 0x80 && c.Quote[0] != '\\':
-		return c.Quote[0], true
-	}
-	return 0, false
-}
-
 // Validate reports what is wrong with the settings.
 func (c *Config) Validate(report func(key, problem string)) {
 	if c.Field == "" {
@@ -78,9 +67,9 @@ func (c *Config) Validate(report func(key, problem string)) {
 	case c.KeyValueSeparator == c.PairSeparator:
 		report("key_value_separator", "must differ from pair_separator")
 	}
-	quote, ok := c.quoteOf()
+	quote, ok := cell.ParseQuote(c.Quote)
 	switch {
-	case !ok:
+	case !ok || quote == '\\':
 		report("quote", "must be one ASCII character other than a backslash, or none")
 	case quote != 0 && strings.IndexByte(c.PairSeparator+c.KeyValueSeparator, quote) >= 0:
 		report("quote", "must not be part of a separator; choose another one, or none")
@@ -96,7 +85,6 @@ func (c *Config) Validate(report func(key, problem string)) {
 }
 
 var (
-	noField    = []byte("keyvalue: no such field")
 	noPair     = []byte("keyvalue: no pair of key and value")
 	noKey      = []byte("keyvalue: empty key")
 	bareKey    = []byte("keyvalue: key without a value")
@@ -106,8 +94,6 @@ var (
 
 // Processor takes records apart. It belongs to one lane.
 type Processor struct {
-	field  string
-	keep   bool
 	pair   []byte
 	spaces bool // pairs are separated by white space
 	sign   []byte
@@ -119,20 +105,15 @@ type Processor struct {
 
 // New returns a processor for one lane. It refuses what Validate reports.
 func New(c Config) (pipeline.Processor, error) {
-	var fault error
-	c.Validate(func(key, problem string) {
-		if fault == nil {
-			fault = fmt.Errorf("cannot set up the keyvalue processor: %s %s", key, problem)
-		}
-	})
-	if fault != nil {
-		return nil, fault
+	if err := config.FirstFault(c.Validate); err != nil {
+		return nil, fmt.Errorf("cannot set up the keyvalue processor: %w", err)
 	}
 	p := &Processor{
-		field: c.Field, keep: c.KeepSource, pair: []byte(c.PairSeparator), spaces: c.PairSeparator == " ",
+		pair: []byte(c.PairSeparator), spaces: c.PairSeparator == " ",
 		sign: []byte(c.KeyValueSeparator), prefix: []byte(c.Prefix), bare: c.BareKeys,
 	}
-	p.quote, _ = c.quoteOf()
+	p.quote, _ = cell.ParseQuote(c.Quote)
+	p.list.Source = fieldlist.SourceFor("keyvalue", c.Field, c.KeepSource)
 	p.list.Duplicates, _ = fieldlist.ParseDuplicates(c.OnDuplicate)
 	return p, nil
 }
@@ -141,24 +122,9 @@ func New(c Config) (pipeline.Processor, error) {
 func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 	for i := range b.Records {
 		r := &b.Records[i]
-		if r.Marks&record.Failed != 0 {
-			continue
+		if text, ok := p.list.Open(b, r); ok {
+			p.list.Close(b, r, p.parse(b, text))
 		}
-		text, at := r.Field(p.field)
-		if at < 0 {
-			b.Fail(r, -1, noField)
-			continue
-		}
-		drop := at
-		if p.keep {
-			drop = -1
-		}
-		p.list.Start(r, drop)
-		if reason := p.parse(b, text); reason != nil {
-			b.Fail(r, at, reason)
-			continue
-		}
-		p.list.Store(b, r)
 	}
 	p.list.Drop()
 	return nil
@@ -176,13 +142,13 @@ func (p *Processor) parse(b *record.Batch, text []byte) []byte {
 		end := p.pairEnd(text)
 		sign := bytes.Index(text[:min(len(text), end+len(p.sign))], p.sign)
 		if sign < 0 || sign > end {
-			if reason := p.addBare(b, trim(text[:end])); reason != nil {
+			if reason := p.addBare(b, cell.Trim(text[:end])); reason != nil {
 				return reason
 			}
 			text = text[end:]
 			continue
 		}
-		key := trim(text[:sign])
+		key := cell.Trim(text[:sign])
 		if len(key) == 0 {
 			return noKey
 		}
@@ -230,7 +196,7 @@ func (p *Processor) value(b *record.Batch, text []byte) (value, rest, reason []b
 	}
 	if p.quote == 0 || len(text) == 0 || text[0] != p.quote {
 		end := p.pairEnd(text)
-		return trim(text[:end]), text[end:], nil
+		return cell.Trim(text[:end]), text[end:], nil
 	}
 	text = text[1:]
 	end, escaped := 0, false
@@ -299,14 +265,4 @@ func (p *Processor) skipSeparators(text []byte) []byte {
 			return text
 		}
 	}
-}
-
-func trim(s []byte) []byte {
-	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
 }

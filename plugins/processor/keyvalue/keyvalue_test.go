@@ -10,6 +10,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
 
 func newProcessor(tb testing.TB, c Config) *Processor {
@@ -18,14 +19,6 @@ func newProcessor(tb testing.TB, c Config) *Processor {
 	p, err := New(c)
 	require.NoError(tb, err)
 	return p.(*Processor)
-}
-
-func show(r *record.Record) string {
-	var s []string
-	for _, f := range r.Fields {
-		s = append(s, string(f.Name)+"="+string(f.Value))
-	}
-	return strings.Join(s, "|")
 }
 
 func TestProcess(t *testing.T) {
@@ -64,9 +57,9 @@ func TestProcess(t *testing.T) {
 		require.NoError(t, newProcessor(t, c.config).Process(t.Context(), b))
 		want := c.want
 		if reason, failed := strings.CutPrefix(want, "fail: "); failed {
-			want = "__raw_log__=" + c.text + "|__error__=" + reason
+			want = specimen.Failed(c.text, reason)
 		}
-		require.Equal(t, want, show(r), "%q", c.text)
+		require.Equal(t, want, specimen.Show(r), "%q", c.text)
 		b.Release()
 	}
 }
@@ -77,17 +70,13 @@ func TestProcess_OtherFieldsAndFailedRecords(t *testing.T) {
 	defer b.Release()
 	b.Add([]byte("line"))
 	for range 2 {
-		r := b.Add([]byte("line"))
-		r.Fields = append(b.AllocFields(3),
-			record.Field{Name: []byte("ip"), Value: []byte("::1")},
-			record.Field{Name: []byte("kv"), Value: []byte("a=1 ip=::2")},
-			record.Field{Name: []byte("z"), Value: []byte("9")})
+		specimen.Add(b, "line", "ip", "::1", "kv", "a=1 ip=::2", "z", "9")
 	}
 	b.Fail(&b.Records[2], -1, []byte("earlier"))
 	require.NoError(t, p.Process(t.Context(), b))
-	require.Equal(t, "content=line|__raw_log__=line|__error__=keyvalue: no such field", show(&b.Records[0]))
-	require.Equal(t, "ip=::2|z=9|a=1", show(&b.Records[1]))
-	require.Contains(t, show(&b.Records[2]), "__error__=earlier")
+	require.Equal(t, "content=line|__raw_log__=line|__error__=keyvalue: no such field", specimen.Show(&b.Records[0]))
+	require.Equal(t, "ip=::2|z=9|a=1", specimen.Show(&b.Records[1]))
+	require.Contains(t, specimen.Show(&b.Records[2]), "__error__=earlier")
 }
 
 func TestValidate_ReportsEveryFault(t *testing.T) {
@@ -127,7 +116,7 @@ func TestProcess_ReadsWhatWasWritten(t *testing.T) {
 		if err := p.Process(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
-		if got := show(r); got != strings.Join(want, "|") {
+		if got := specimen.Show(r); got != strings.Join(want, "|") {
 			t.Fatalf("%q reads %q, want %q", r.Raw, got, want)
 		}
 	})
@@ -137,35 +126,21 @@ var line = []byte(`time=2026-11-23T03:36:22.123Z level=info msg="request \"handl
 
 func TestProcess_DoesNotAllocate(t *testing.T) {
 	p := newProcessor(t, Config{Prefix: "x."})
-	b := record.Get(&record.Origin{})
-	defer b.Release()
-	run := func() {
+	specimen.DoesNotAllocate(t, p.Process, func(b *record.Batch) {
 		for range 50 {
 			b.Add(line)
 			b.Add(line[:50])
 		}
-		_ = p.Process(t.Context(), b)
-		b.Reset()
-	}
-	run()
-	require.Zero(t, testing.AllocsPerRun(50, run))
+	})
 }
 
 func BenchmarkProcess(b *testing.B) {
 	p := newProcessor(b, Config{})
-	batch := record.Get(&record.Origin{})
-	defer batch.Release()
-	b.SetBytes(int64(len(line)) * 1000)
-	b.ReportAllocs()
-	for b.Loop() {
-		b.StopTimer()
-		batch.Reset()
+	specimen.Measure(b, p.Process, func(b *record.Batch) {
 		for range 1000 {
-			batch.Add(line)
+			b.Add(line)
 		}
-		b.StartTimer()
-		_ = p.Process(b.Context(), batch)
-	}
+	})
 }
 
 func FuzzProcess(f *testing.F) {

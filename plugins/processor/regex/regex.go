@@ -11,11 +11,13 @@
 package regex
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/internal/fieldlist"
 	"github.com/wasmtail/wasmtail/internal/pattern"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -89,16 +91,12 @@ type group struct {
 // Processor takes records apart. It belongs to one lane.
 type Processor struct {
 	re     *pattern.Regexp
-	field  string
-	keep   bool
+	source fieldlist.Source
 	groups []group
 	found  []int // positions of the match at hand
 }
 
-var (
-	noMatch = []byte("regex: no match")
-	noField = []byte("regex: no such field")
-)
+var noMatch = []byte("regex: no match")
 
 // New returns a processor for one lane. It refuses what Validate reports.
 func New(c Config) (pipeline.Processor, error) {
@@ -109,10 +107,8 @@ func New(c Config) (pipeline.Processor, error) {
 	if problems := c.checkGroups(re); len(problems) > 0 {
 		return nil, fmt.Errorf("cannot set up the regex processor: the pattern %s", strings.Join(problems, "; it "))
 	}
-	p := &Processor{re: re, field: c.Field, keep: c.KeepSource, found: make([]int, 0, 2*(re.NumSubexp()+1))}
-	if p.field == "" {
-		p.field = record.Content
-	}
+	source := fieldlist.SourceFor("regex", cmp.Or(c.Field, record.Content), c.KeepSource)
+	p := &Processor{re: re, source: source, found: make([]int, 0, 2*(re.NumSubexp()+1))}
 	for i, name := range re.SubexpNames() {
 		if name != "" {
 			p.groups = append(p.groups, group{name: []byte(name), at: 2 * i})
@@ -124,23 +120,17 @@ func New(c Config) (pipeline.Processor, error) {
 // Process takes the records of b apart in place.
 func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 	for i := range b.Records {
-		if r := &b.Records[i]; r.Marks&record.Failed == 0 {
-			p.split(b, r)
-		}
+		p.split(b, &b.Records[i])
 	}
 	return nil
 }
 
 func (p *Processor) split(b *record.Batch, r *record.Record) {
-	value, source := r.Field(p.field)
-	if source < 0 {
-		b.Fail(r, -1, noField)
+	value, source, ok := p.source.Find(b, r)
+	if !ok {
 		return
 	}
-	drop := source
-	if p.keep {
-		drop = -1
-	}
+	drop := p.source.Drop(source)
 	found := p.re.FindSubmatchIndex(p.found, value)
 	if found == nil {
 		b.Fail(r, drop, noMatch)

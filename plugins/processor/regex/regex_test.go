@@ -11,6 +11,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
 
 const (
@@ -35,15 +36,7 @@ func process(t *testing.T, c Config, line string, more ...record.Field) []string
 	r := b.Add([]byte(line))
 	r.Fields = append(r.Fields, more...)
 	require.NoError(t, newProcessor(t, c).Process(context.Background(), b))
-	var got []string
-	for _, f := range b.Records[0].Fields {
-		got = append(got, string(f.Name)+"="+string(f.Value))
-	}
-	return got
-}
-
-func field(name, value string) record.Field {
-	return record.Field{Name: []byte(name), Value: []byte(value)}
+	return strings.Split(specimen.Show(&b.Records[0]), "|")
 }
 
 func TestProcess_NamedGroupsBecomeFields(t *testing.T) {
@@ -63,9 +56,9 @@ func TestProcess_NamedGroupsBecomeFields(t *testing.T) {
 		{"a group can be named like the source", Config{Pattern: `: (?P<content>.*)`}, "x: y", nil, []string{"content=y"}},
 		{"no match", Config{Pattern: `(?P<a>\d+)`}, "x", nil, []string{"__raw_log__=x", "__error__=regex: no match"}},
 		{"no match with the source kept", Config{Pattern: `(?P<a>\d+)`, KeepSource: true}, "x", nil, []string{"content=x", "__raw_log__=x", "__error__=regex: no match"}},
-		{"another field", Config{Pattern: `(?P<a>\d+)`, Field: "message"}, "x", []record.Field{field("message", "5"), field("z", "1")}, []string{"content=x", "z=1", "a=5"}},
+		{"another field", Config{Pattern: `(?P<a>\d+)`, Field: "message"}, "x", []record.Field{specimen.Field("message", "5"), specimen.Field("z", "1")}, []string{"content=x", "z=1", "a=5"}},
 		{"no such field", Config{Pattern: `(?P<a>\d+)`, Field: "message"}, "x", nil, []string{"content=x", "__raw_log__=x", "__error__=regex: no such field"}},
-		{"a new value replaces an old one", Config{Pattern: `(?P<a>\d+)(?P<b>x)?`}, "5", []record.Field{field("a", "old"), field("b", "old")}, []string{"b=old", "a=5"}},
+		{"a new value replaces an old one", Config{Pattern: `(?P<a>\d+)(?P<b>x)?`}, "5", []record.Field{specimen.Field("a", "old"), specimen.Field("b", "old")}, []string{"b=old", "a=5"}},
 		{"an empty line", Config{Pattern: `^(?P<a>.*)$`}, "", nil, []string{"a="}},
 		{"the standard engine", Config{Pattern: `^(?:a*|b)*(?P<a>c)`}, "aabc", nil, []string{"a=c"}},
 	} {
@@ -113,25 +106,15 @@ func TestValidate_SaysWhatToDo(t *testing.T) {
 	require.Equal(t, []string{"field", "pattern"}, keys)
 }
 
-func TestProcess_DoesNotAllocateInSteadyState(t *testing.T) {
+func TestProcess_DoesNotAllocate(t *testing.T) {
 	p := newProcessor(t, Config{Pattern: combined})
-	b := record.Get(&record.Origin{})
-	defer b.Release()
 	good, bad := []byte(line), []byte("no such line")
-	run := func() {
+	specimen.DoesNotAllocate(t, p.Process, func(b *record.Batch) {
 		for range 50 {
 			b.Add(good)
 			b.Add(bad)
 		}
-		if err := p.Process(context.Background(), b); err != nil {
-			t.Fatal(err)
-		}
-		b.Reset()
-	}
-	run()
-	if n := testing.AllocsPerRun(100, run); n != 0 {
-		t.Fatalf("processing a batch allocates %v times, want 0", n)
-	}
+	})
 }
 
 // FuzzProcess checks that each record has what the standard library finds, or
@@ -192,24 +175,12 @@ func BenchmarkProcess(b *testing.B) {
 		{"no match", combined, line[:len(line)-1]},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			const records = 1000
-			p := newProcessor(b, Config{Pattern: c.expr})
-			batch := record.Get(&record.Origin{})
-			defer batch.Release()
-			for range records {
-				batch.Add([]byte(c.line))
-			}
-			fresh := append([]record.Record(nil), batch.Records...)
-			b.SetBytes(int64(records * len(c.line)))
-			b.ReportAllocs()
-			for b.Loop() {
-				work := record.Get(batch.Origin)
-				work.Records = append(work.Records[:0], fresh...)
-				if err := p.Process(context.Background(), work); err != nil {
-					b.Fatal(err)
+			text := []byte(c.line)
+			specimen.Measure(b, newProcessor(b, Config{Pattern: c.expr}).Process, func(b *record.Batch) {
+				for range 1000 {
+					b.Add(text)
 				}
-				work.Release()
-			}
+			})
 		})
 	}
 }

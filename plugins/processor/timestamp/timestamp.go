@@ -10,10 +10,12 @@ package timestamp
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 	_ "time/tzdata" // the agent is one file and runs where no zone files are
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/internal/fieldlist"
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/internal/strptime"
 )
@@ -106,7 +108,6 @@ func location(name string) (*time.Location, error) {
 }
 
 var (
-	noField   = []byte("time: no such field")
 	badFormat = []byte("time: does not have the format")
 	badRange  = []byte("time: out of range, or no such date")
 	badZone   = []byte("time: unknown time zone")
@@ -114,8 +115,7 @@ var (
 
 // Processor reads times. It belongs to one lane.
 type Processor struct {
-	field   string
-	keep    bool
+	source  fieldlist.Source
 	parsers []*strptime.Parser
 }
 
@@ -135,7 +135,7 @@ func New(c Config) (pipeline.Processor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot set up the time processor: timezone %w", err)
 	}
-	p := &Processor{field: c.Field, keep: c.KeepSource}
+	p := &Processor{source: fieldlist.SourceFor("time", c.Field, c.KeepSource)}
 	for _, format := range formats {
 		layout, err := strptime.Compile(format, strptime.Options{Location: loc})
 		if err != nil {
@@ -154,12 +154,8 @@ func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 	}
 	for i := range b.Records {
 		r := &b.Records[i]
-		if r.Marks&record.Failed != 0 {
-			continue
-		}
-		text, at := r.Field(p.field)
-		if at < 0 {
-			b.Fail(r, -1, noField)
+		text, at, ok := p.source.Find(b, r)
+		if !ok {
 			continue
 		}
 		t, err := p.parsers[0].Parse(text, reference)
@@ -171,9 +167,8 @@ func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 			continue
 		}
 		r.Time = t
-		if !p.keep {
-			copy(r.Fields[at:], r.Fields[at+1:])
-			r.Fields = r.Fields[:len(r.Fields)-1]
+		if drop := p.source.Drop(at); drop >= 0 {
+			r.Fields = slices.Delete(r.Fields, drop, drop+1)
 		}
 	}
 	return nil

@@ -1,8 +1,6 @@
 package timestamp
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +9,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
 
 func newProcessor(tb testing.TB, c Config) pipeline.Processor {
@@ -21,23 +20,6 @@ func newProcessor(tb testing.TB, c Config) pipeline.Processor {
 	p, err := New(c)
 	require.NoError(tb, err)
 	return p
-}
-
-func add(b *record.Batch, pairs ...string) *record.Record {
-	r := b.Add([]byte(strings.Join(pairs, " ")))
-	r.Fields = nil
-	for i := 0; i < len(pairs); i += 2 {
-		r.Fields = append(r.Fields, record.Field{Name: []byte(pairs[i]), Value: []byte(pairs[i+1])})
-	}
-	return r
-}
-
-func show(r *record.Record) string {
-	var s []string
-	for _, f := range r.Fields {
-		s = append(s, string(f.Name)+"="+string(f.Value))
-	}
-	return strings.Join(s, "|")
 }
 
 func TestProcess_SetsTheTime(t *testing.T) {
@@ -54,11 +36,11 @@ func TestProcess_SetsTheTime(t *testing.T) {
 		b := record.Get(&record.Origin{})
 		b.ReadTime = time.Date(2026, 11, 23, 3, 36, 22, 0, time.UTC).UnixNano()
 		c.config.Field = "t"
-		add(b, "a", "1", "t", c.text, "z", "2")
+		specimen.Add(b, "line", "a", "1", "t", c.text, "z", "2")
 		require.NoError(t, newProcessor(t, c.config).Process(t.Context(), b))
 		r := &b.Records[0]
 		require.Equal(t, c.want, time.Unix(0, r.Time).UTC().Format(time.RFC3339Nano))
-		require.Equal(t, c.fields, show(r))
+		require.Equal(t, c.fields, specimen.Show(r))
 		require.Zero(t, r.Marks)
 		b.Release()
 	}
@@ -73,9 +55,9 @@ func TestProcess_FailsAndKeepsAllFields(t *testing.T) {
 		"2026-02-20 00:00:00 XYZ": "time: unknown time zone",
 	} {
 		b := record.Get(&record.Origin{})
-		r := add(b, "t", text)
+		r := specimen.Add(b, "line", "t", text)
 		require.NoError(t, p.Process(t.Context(), b))
-		require.Equal(t, fmt.Sprintf("t=%s|__raw_log__=t %s|__error__=%s", text, text, reason), show(r))
+		require.Equal(t, "t="+text+"|"+specimen.Failed("line", reason), specimen.Show(r))
 		require.Zero(t, r.Time)
 		b.Release()
 	}
@@ -83,7 +65,7 @@ func TestProcess_FailsAndKeepsAllFields(t *testing.T) {
 	defer b.Release()
 	r := b.Add([]byte("line"))
 	require.NoError(t, p.Process(t.Context(), b))
-	require.Equal(t, "content=line|__raw_log__=line|__error__=time: no such field", show(r))
+	require.Equal(t, "content=line|__raw_log__=line|__error__=time: no such field", specimen.Show(r))
 }
 
 func TestProcess_PassesOverFailedRecords(t *testing.T) {
@@ -91,9 +73,9 @@ func TestProcess_PassesOverFailedRecords(t *testing.T) {
 	defer b.Release()
 	r := b.Add([]byte("line"))
 	b.Fail(r, 0, []byte("json: no"))
-	before := show(r)
+	before := specimen.Show(r)
 	require.NoError(t, newProcessor(t, Config{Field: "t", Format: "%F"}).Process(t.Context(), b))
-	require.Equal(t, before, show(r))
+	require.Equal(t, before, specimen.Show(r))
 }
 
 func TestValidate_ReportsEveryFault(t *testing.T) {
@@ -128,27 +110,16 @@ func fill(b *record.Batch, lines int) {
 
 func TestProcess_DoesNotAllocate(t *testing.T) {
 	p := newProcessor(t, Config{Field: "content", Format: "%d/%b/%Y:%H:%M:%S %z", KeepSource: true})
-	b := record.Get(&record.Origin{})
-	defer b.Release()
-	run := func() {
+	specimen.DoesNotAllocate(t, p.Process, func(b *record.Batch) {
 		fill(b, 100)
-		_ = p.Process(t.Context(), b)
-		b.Reset()
-	}
-	run()
-	require.Zero(t, testing.AllocsPerRun(50, run))
+	})
 }
 
 func BenchmarkProcess(b *testing.B) {
 	p := newProcessor(b, Config{Field: "content", Format: "%d/%b/%Y:%H:%M:%S %z", KeepSource: true})
-	batch := record.Get(&record.Origin{})
-	defer batch.Release()
-	fill(batch, 1000)
-	b.SetBytes(26 * 1000)
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = p.Process(b.Context(), batch)
-	}
+	specimen.Measure(b, p.Process, func(b *record.Batch) {
+		fill(b, 1000)
+	})
 }
 
 func FuzzProcess(f *testing.F) {

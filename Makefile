@@ -44,6 +44,13 @@ vet:
 	test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
 	go vet ./...
 
+.PHONY: lint
+lint: ## golangci-lint with .golangci.yml (not part of test)
+	@command -v golangci-lint >/dev/null || { echo 'lint: no golangci-lint found; install it with' >&2; \
+	echo '  go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0' >&2; \
+	echo 'and have $$(go env GOPATH)/bin in PATH' >&2; exit 1; }
+	golangci-lint run ./...
+
 .PHONY: test-go
 test-go: build
 	CGO_ENABLED=1 go test -race -timeout 15m $$(go list ./... | grep -v /internal/e2e)

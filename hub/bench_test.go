@@ -42,8 +42,16 @@ func nginxGroup(n int) (raw []byte, lineBytes int) {
 		r.Offset, r.Size, r.Time = int64(i), 1, now.UnixNano()
 		r.Fields = b.AllocFields(10)
 		for _, f := range [...][2]string{
-			{"remote_addr", ip}, {"remote_user", "-"}, {"method", "GET"}, {"path", path}, {"protocol", "HTTP/1.1"},
-			{"status", status}, {"bytes", size}, {"referer", "-"}, {"user_agent", agent}, {"request_time", took},
+			{"remote_addr", ip},
+			{"remote_user", "-"},
+			{"method", "GET"},
+			{"path", path},
+			{"protocol", "HTTP/1.1"},
+			{"status", status},
+			{"bytes", size},
+			{"referer", "-"},
+			{"user_agent", agent},
+			{"request_time", took},
 		} {
 			r.Fields = append(r.Fields, record.Field{Name: []byte(f[0]), Value: []byte(f[1])})
 		}

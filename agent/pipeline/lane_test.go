@@ -190,8 +190,10 @@ func TestAHeldBatchIsReadAgain(t *testing.T) {
 		out := &lines{}
 		o := outlet(t, "out", out, nil)
 		go o.Run(t.Context())
-		p, err := pipeline.New(pipeline.Config{Name: "p", Logstore: "p", Input: in, Outlets: []*pipeline.Outlet{o}, Log: discard(),
-			NewStages: func() ([]pipeline.Stage, error) { return []pipeline.Stage{{Name: "h", Processor: holder{}}}, nil }})
+		p, err := pipeline.New(pipeline.Config{
+			Name: "p", Logstore: "p", Input: in, Outlets: []*pipeline.Outlet{o}, Log: discard(),
+			NewStages: func() ([]pipeline.Stage, error) { return []pipeline.Stage{{Name: "h", Processor: holder{}}}, nil },
+		})
 		require.NoError(t, err)
 		ended := make(chan error)
 		go func() { ended <- p.Run(ctx, t.Context()) }()
@@ -255,8 +257,10 @@ func TestRoutes_DivideABatchByLogStore(t *testing.T) {
 		out := &stores{got: map[string][]string{}}
 		o := outlet(t, "out", out, nil)
 		go o.Run(t.Context())
-		p, err := pipeline.New(pipeline.Config{Name: "p", Logstore: "main", Routes: []string{"errors", "audit"}, Input: in, Outlets: []*pipeline.Outlet{o}, Log: discard(),
-			NewStages: func() ([]pipeline.Stage, error) { return []pipeline.Stage{{Name: "r", Processor: router{}}}, nil }})
+		p, err := pipeline.New(pipeline.Config{
+			Name: "p", Logstore: "main", Routes: []string{"errors", "audit"}, Input: in, Outlets: []*pipeline.Outlet{o}, Log: discard(),
+			NewStages: func() ([]pipeline.Stage, error) { return []pipeline.Stage{{Name: "r", Processor: router{}}}, nil },
+		})
 		require.NoError(t, err)
 		require.NoError(t, p.Run(t.Context(), t.Context()))
 		o.Close()
@@ -278,8 +282,10 @@ func TestRoutes_AreAcknowledgedTogether(t *testing.T) {
 		o := outlet(t, "out", failing, nil)
 		stopped := make(chan struct{})
 		go func() { o.Run(ctx); close(stopped) }()
-		p, err := pipeline.New(pipeline.Config{Name: "p", Logstore: "main", Routes: []string{"errors"}, Input: in, Outlets: []*pipeline.Outlet{o}, Log: discard(),
-			NewStages: func() ([]pipeline.Stage, error) { return []pipeline.Stage{{Name: "r", Processor: router{}}}, nil }})
+		p, err := pipeline.New(pipeline.Config{
+			Name: "p", Logstore: "main", Routes: []string{"errors"}, Input: in, Outlets: []*pipeline.Outlet{o}, Log: discard(),
+			NewStages: func() ([]pipeline.Stage, error) { return []pipeline.Stage{{Name: "r", Processor: router{}}}, nil },
+		})
 		require.NoError(t, err)
 		require.NoError(t, p.Run(t.Context(), t.Context()))
 		time.Sleep(time.Minute)

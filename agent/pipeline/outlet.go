@@ -98,7 +98,7 @@ func (o *Outlet) Run(ctx context.Context) {
 func (o *Outlet) Close() { o.queue.Close() }
 
 // Health is nil while the output delivers, and else the last error.
-func (o *Outlet) Health() (err error, since time.Time) {
+func (o *Outlet) Health() (err error, since time.Time) { //nolint:revive,staticcheck // the time is the error's
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.failing, o.since
@@ -183,7 +183,7 @@ func pause(attempt int, err error) time.Duration {
 	if attempt < 16 {
 		ceiling = min(pauseMax, pauseMin<<attempt)
 	}
-	p := time.Duration(rand.Int64N(int64(ceiling))) + pauseMin/10
+	p := time.Duration(rand.Int64N(int64(ceiling))) + pauseMin/10 //nolint:gosec // it spreads attempts, it hides nothing
 	var retry *RetryError
 	if errors.As(err, &retry) && retry.After > p {
 		p = retry.After

@@ -155,8 +155,10 @@ func TestEveryOutputGetsEverySourceInOrderWhateverTheOthersDo(t *testing.T) {
 			return nil
 		}}
 		in := &numbered{sources: 7, batches: 40, records: 25}
-		run(t, pipeline.Config{Name: "p", Input: in, Lanes: 3,
-			Outlets: []*pipeline.Outlet{outlet(t, "flaky", flaky, nil), outlet(t, "good", good, nil)}})
+		run(t, pipeline.Config{
+			Name: "p", Input: in, Lanes: 3,
+			Outlets: []*pipeline.Outlet{outlet(t, "flaky", flaky, nil), outlet(t, "good", good, nil)},
+		})
 		requireInOrder(t, good.got, 7, 1000)
 		requireInOrder(t, flaky.got, 7, 1000)
 		require.EqualValues(t, 7*40, in.acked.Load(), "every batch is acknowledged once")
@@ -192,8 +194,10 @@ func TestWhatWasNotSentIsGivenBackAtAHardStop(t *testing.T) {
 		dead := &lines{fail: func() error { return errors.New("connection refused") }}
 		in := &numbered{sources: 2, batches: 50, records: 100}
 		o := outlet(t, "dead", dead, nil)
-		p, err := pipeline.New(pipeline.Config{Name: "p", Input: in, Log: discard(), Outlets: []*pipeline.Outlet{o},
-			NewStages: func() ([]pipeline.Stage, error) { return nil, nil }})
+		p, err := pipeline.New(pipeline.Config{
+			Name: "p", Input: in, Log: discard(), Outlets: []*pipeline.Outlet{o},
+			NewStages: func() ([]pipeline.Stage, error) { return nil, nil },
+		})
 		require.NoError(t, err)
 		soft, stopInput := context.WithCancel(t.Context())
 		hard, stopNow := context.WithCancel(t.Context())
@@ -230,8 +234,10 @@ func (dropOdd) Process(_ context.Context, b *record.Batch) error {
 func TestTheLedgerAddsUp(t *testing.T) {
 	out := &lines{}
 	in := &numbered{sources: 1, batches: 10, records: 10}
-	run(t, pipeline.Config{Name: "p", Input: in, Outlets: []*pipeline.Outlet{outlet(t, "o", out, nil)},
-		NewStages: func() ([]pipeline.Stage, error) { return []pipeline.Stage{{Name: "drop", Processor: dropOdd{}}}, nil }})
+	run(t, pipeline.Config{
+		Name: "p", Input: in, Outlets: []*pipeline.Outlet{outlet(t, "o", out, nil)},
+		NewStages: func() ([]pipeline.Stage, error) { return []pipeline.Stage{{Name: "drop", Processor: dropOdd{}}}, nil },
+	})
 	l := in.origins[0].Ledger
 	require.EqualValues(t, 40, l.Parsed.Records.Load())
 	require.EqualValues(t, 10, l.Failed.Records.Load())

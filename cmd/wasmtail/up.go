@@ -75,15 +75,16 @@ func up(ctx context.Context, w io.Writer, o upOptions) error {
 	if err != nil {
 		return err
 	}
+	defer hub.stop()
 	configPath := filepath.Join(state, "agent.yaml")
 	if err := writeConfig(configPath, hub.url, key, files); err != nil {
-		return errors.Join(err, hub.stop())
+		return err
 	}
 	run := upRun{hub: hub, config: configPath}
 	if o.demo {
 		run.demo = demo
 	}
-	return errors.Join(run.run(ctx, w), hub.stop())
+	return run.run(ctx, w)
 }
 
 // beside runs the demonstration's writer and watches the hub while the agent

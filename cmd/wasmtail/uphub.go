@@ -31,7 +31,7 @@ func startHub(ctx context.Context, o upOptions, state string, key accessKey) (*h
 	if err != nil {
 		return nil, err
 	}
-	listen, err := freeAddress(o.listen)
+	listen, err := freeAddress(ctx, o.listen)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +42,7 @@ func startHub(ctx context.Context, o upOptions, state string, key accessKey) (*h
 		return nil, fmt.Errorf("cannot open the hub's log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
+	//nolint:gosec,noctx // the program beside this one, with flags made here; stop ends it, after the agent
 	h.cmd = exec.Command(binary, "--data-dir", filepath.Join(state, "hub"), "--listen", listen, "--login-token-file", tokenFile)
 	h.cmd.Env = append(os.Environ(), "WASMTAIL_HUB_KEY_ID="+key.id, "WASMTAIL_HUB_KEY_SECRET="+key.secret)
 	h.cmd.Stdout, h.cmd.Stderr = log, log
@@ -55,11 +56,13 @@ func startHub(ctx context.Context, o upOptions, state string, key accessKey) (*h
 		_ = h.cmd.Wait() // how it ended stands in its log
 	}()
 	if err := h.waitReady(ctx); err != nil {
-		return nil, errors.Join(err, h.stop())
+		h.stop()
+		return nil, err
 	}
 	token, err := os.ReadFile(tokenFile)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot read the hub's login token: %w", err), h.stop())
+		h.stop()
+		return nil, fmt.Errorf("cannot read the hub's login token: %w", err)
 	}
 	h.loginURL = h.url + "/login?token=" + strings.TrimSpace(string(token))
 	return h, nil
@@ -92,10 +95,9 @@ func (h *hubProcess) waitReady(ctx context.Context) error {
 }
 
 // stop ends the hub and waits for it.
-func (h *hubProcess) stop() error {
+func (h *hubProcess) stop() {
 	_ = h.cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended
 	<-h.exited
-	return nil
 }
 
 func hubBinary(flag string) (string, error) {
@@ -117,14 +119,15 @@ func hubBinary(flag string) (string, error) {
 
 // freeAddress returns address if it can be listened on, else one with another
 // port.
-func freeAddress(address string) (string, error) {
-	listener, err := net.Listen("tcp", address)
+func freeAddress(ctx context.Context, address string) (string, error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		host, _, splitErr := net.SplitHostPort(address)
 		if splitErr != nil {
 			return "", &exitError{exitUsage, fmt.Errorf("cannot listen on %q: %w", address, splitErr)}
 		}
-		if listener, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+		if listener, err = lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0")); err != nil {
 			return "", fmt.Errorf("cannot listen on any port of %s: %w", host, err)
 		}
 	}

@@ -79,7 +79,7 @@ func Open(o Options) (e *Engine, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("cannot open the store in %s: %v; if its files are damaged, restore or move the directory away", o.Dir, p)
-			e.closeHalves()
+			_ = e.closeHalves() // the first fault is the one to report
 			e = nil
 		}
 	}()

@@ -405,7 +405,8 @@ func (p *pass) decode(m jetstream.Msg) (time.Time, error) {
 // apply writes the records of p.group that have not arrived before, and counts
 // the batch.
 func (p *pass) apply(ctx context.Context, seq uint64, at time.Time) error {
-	missing, fresh := Ranges{}, true
+	var missing Ranges
+	var fresh bool
 	if p.id.HasRange {
 		missing, fresh = p.s.ledger.open(&p.id, seq)
 	} else {

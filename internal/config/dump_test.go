@@ -90,7 +90,10 @@ func TestHash_ChangesWithWhatThePipelineDoes(t *testing.T) {
 	require.Equal(t, hub.Hash(), hub2.Hash())
 	require.Len(t, p.Hash(), 32)
 	for _, edit := range [][2]string{
-		{"after: 1h", "after: 2h"}, {"$1'", "$2'"}, {"logstore: nginx", "logstore: other"}, {"      - {type: noop}\n", ""},
+		{"after: 1h", "after: 2h"},
+		{"$1'", "$2'"},
+		{"logstore: nginx", "logstore: other"},
+		{"      - {type: noop}\n", ""},
 		{"max_age:", "workers: 2\n    max_age:"},
 	} {
 		changed := parseWhole(t, strings.Replace(whole, edit[0], edit[1], 1)).Pipelines["nginx"]

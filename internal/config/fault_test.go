@@ -128,9 +128,11 @@ pipelines:
     outputs: [out, gone]
     workers: 0
 `)
-	want := []string{":1:10: version:", ":2:1: data_dri:", ":3:15: limits.cpu:", ":5:15: outputs.out.type:",
+	want := []string{
+		":1:10: version:", ":2:1: data_dri:", ":3:15: limits.cpu:", ":5:15: outputs.out.type:",
 		":8:12: pipelines.main.input.include:", ":10:32: pipelines.main.processors[0].pattern:", ":11:16: pipelines.main.processors[1].type:",
-		":12:20: pipelines.main.outputs[1]:", ":13:14: pipelines.main.workers:"}
+		":12:20: pipelines.main.outputs[1]:", ":13:14: pipelines.main.workers:",
+	}
 	require.Len(t, got, len(want), strings.Join(got, "\n"))
 	for i := range want {
 		require.Contains(t, got[i], want[i])

@@ -89,11 +89,11 @@ type treeBuilder struct {
 func parseTree(src *source, data []byte) (*node, Faults) {
 	b := &treeBuilder{src: src, anchors: map[string]*node{}}
 	if len(data) > fileBytesMax {
-		b.fault(place{src: src}, "", fmt.Sprintf("is larger than %s, the limit for a configuration file", Size(fileBytesMax)))
+		b.fault(place{src: src}, fmt.Sprintf("is larger than %s, the limit for a configuration file", Size(fileBytesMax)))
 		return nil, b.faults
 	}
 	if line := tooBlank(data); line > 0 {
-		b.fault(place{src, line, 1}, "", fmt.Sprintf("has more than %d blank lines in a row", blankLinesMax))
+		b.fault(place{src, line, 1}, fmt.Sprintf("has more than %d blank lines in a row", blankLinesMax))
 		return nil, b.faults
 	}
 	file := b.parse(data)
@@ -106,13 +106,13 @@ func parseTree(src *source, data []byte) (*node, Faults) {
 			continue
 		}
 		if body != nil {
-			b.fault(b.startOf(doc.Body), "", "a file holds one YAML document: move what follows `---` to a file of its own")
+			b.fault(b.startOf(doc.Body), "a file holds one YAML document: move what follows `---` to a file of its own")
 			return nil, b.faults
 		}
 		body = doc.Body
 	}
 	if body == nil {
-		b.fault(place{src, 1, 1}, "", "the file is empty: start with `version: 1`")
+		b.fault(place{src, 1, 1}, "the file is empty: start with `version: 1`")
 		return nil, b.faults
 	}
 	root := b.node(body, 0)
@@ -125,21 +125,21 @@ func (b *treeBuilder) parse(data []byte) (file *ast.File) {
 	defer func() {
 		if r := recover(); r != nil {
 			file = nil
-			b.fault(place{b.src, 1, 1}, "", "is not valid YAML (the parser gave up)")
+			b.fault(place{b.src, 1, 1}, "is not valid YAML (the parser gave up)")
 		}
 	}()
 	tokens := lexer.Tokenize(string(data))
 	if at, deep := tooDeep(tokens); deep {
-		b.fault(place{b.src, at.Line, at.Column}, "", fmt.Sprintf("is nested more than %d levels deep", depthMax))
+		b.fault(place{b.src, at.Line, at.Column}, fmt.Sprintf("is nested more than %d levels deep", depthMax))
 		return nil
 	}
 	if i := slices.IndexFunc(tokens, func(tk *token.Token) bool { return tk.Type == token.MappingKeyType }); i >= 0 {
 		at := tokens[i].Position
-		b.fault(place{b.src, at.Line, at.Column}, "", "keys that start with `? ` are not supported: write `key: value`")
+		b.fault(place{b.src, at.Line, at.Column}, "keys that start with `? ` are not supported: write `key: value`")
 		return nil
 	}
 	if at, wide := tooWide(tokens); wide {
-		b.fault(place{b.src, at.Line, at.Column}, "", fmt.Sprintf("has more than %d keys in one set: spread them over several files", keysMax))
+		b.fault(place{b.src, at.Line, at.Column}, fmt.Sprintf("has more than %d keys in one set: spread them over several files", keysMax))
 		return nil
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
@@ -152,7 +152,7 @@ func (b *treeBuilder) parse(data []byte) (file *ast.File) {
 				at.line, at.col = tk.Position.Line, tk.Position.Column
 			}
 		}
-		b.fault(at, "", "is not valid YAML: "+message)
+		b.fault(at, "is not valid YAML: "+message)
 		return nil
 	}
 	return file
@@ -223,8 +223,8 @@ func tooWide(tokens token.Tokens) (*token.Position, bool) {
 	return nil, false
 }
 
-func (b *treeBuilder) fault(at place, path, problem string) {
-	b.faults = append(b.faults, Fault{File: at.src.name, Line: at.line, Column: at.col, Path: path, Problem: problem})
+func (b *treeBuilder) fault(at place, problem string) {
+	b.faults = append(b.faults, Fault{File: at.src.name, Line: at.line, Column: at.col, Problem: problem})
 }
 
 func (b *treeBuilder) place(n ast.Node) place {
@@ -239,7 +239,7 @@ func (b *treeBuilder) place(n ast.Node) place {
 
 func (b *treeBuilder) node(n ast.Node, depth int) *node {
 	if depth > depthMax {
-		b.fault(b.place(n), "", fmt.Sprintf("is nested more than %d levels deep", depthMax))
+		b.fault(b.place(n), fmt.Sprintf("is nested more than %d levels deep", depthMax))
 		return &node{at: b.place(n), size: 1}
 	}
 	switch n := n.(type) {
@@ -292,7 +292,7 @@ func (b *treeBuilder) scalar(n ast.Node) *node {
 		v.text = n.GetToken().Value
 	default:
 		v.kind = kindNull
-		b.fault(v.at, "", fmt.Sprintf("a YAML %s cannot stand here", n.Type()))
+		b.fault(v.at, fmt.Sprintf("a YAML %s cannot stand here", n.Type()))
 	}
 	return v
 }
@@ -308,7 +308,7 @@ func (b *treeBuilder) tag(n *ast.TagNode, depth int) *node {
 		}
 	case "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq":
 	default:
-		b.fault(b.place(n), "", "tags are not supported: remove it (text that starts with ! needs quotes)")
+		b.fault(b.place(n), "tags are not supported: remove it (text that starts with ! needs quotes)")
 	}
 	return v
 }
@@ -317,7 +317,7 @@ func (b *treeBuilder) alias(n *ast.AliasNode) *node {
 	name := n.Value.GetToken().Value
 	v, ok := b.anchors[name]
 	if !ok {
-		b.fault(b.place(n), "", "there is no anchor of this name before the alias (text that starts with * needs quotes)")
+		b.fault(b.place(n), "there is no anchor of this name before the alias (text that starts with * needs quotes)")
 		return &node{at: b.place(n), size: 1}
 	}
 	return v
@@ -331,7 +331,7 @@ func (b *treeBuilder) grow(parent, child *node) bool {
 	}
 	if !b.over {
 		b.over = true
-		b.fault(parent.at, "", fmt.Sprintf("holds more than %d values once aliases are expanded", nodesMax))
+		b.fault(parent.at, fmt.Sprintf("holds more than %d values once aliases are expanded", nodesMax))
 	}
 	parent.size = nodesMax
 	return false
@@ -365,7 +365,7 @@ func (b *treeBuilder) mapping(at place, values []*ast.MappingValueNode, depth in
 		keyAt := b.place(mv.Key)
 		value := b.node(mv.Value, depth+1)
 		if first, dup := seen[key]; dup {
-			b.fault(keyAt, "", fmt.Sprintf("the key %q is set twice, first on line %d: remove one", key, first.line))
+			b.fault(keyAt, fmt.Sprintf("the key %q is set twice, first on line %d: remove one", key, first.line))
 			continue
 		}
 		seen[key] = keyAt
@@ -386,7 +386,7 @@ func (b *treeBuilder) merge(m, from *node, seen map[string]place) {
 	case kindSequence:
 		for _, item := range from.items {
 			if item.kind != kindMapping {
-				b.fault(item.at, "", "only sets of keys can be merged with `<<`")
+				b.fault(item.at, "only sets of keys can be merged with `<<`")
 				continue
 			}
 			b.merge(m, item, seen)
@@ -403,7 +403,7 @@ func (b *treeBuilder) merge(m, from *node, seen map[string]place) {
 			m.pairs = append(m.pairs, p)
 		}
 	default:
-		b.fault(from.at, "", "only sets of keys can be merged with `<<`")
+		b.fault(from.at, "only sets of keys can be merged with `<<`")
 	}
 }
 
@@ -416,6 +416,6 @@ func (b *treeBuilder) key(k ast.MapKeyNode) (string, bool) {
 	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
 		return n.GetToken().Value, true
 	}
-	b.fault(b.place(k), "", "a key must be plain text")
+	b.fault(b.place(k), "a key must be plain text")
 	return "", false
 }

@@ -29,7 +29,7 @@ func Run(ctx context.Context, dir string, rate int) error {
 	const ticksPerSecond = 10
 	tick := time.NewTicker(time.Second / ticksPerSecond)
 	defer tick.Stop()
-	g := generator{rnd: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))}
+	g := generator{rnd: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))} //nolint:gosec // what is made is no secret
 	var buf []byte
 	for {
 		select {
@@ -74,8 +74,10 @@ func pick[T any](g *generator, from []T) T { return from[g.rnd.IntN(len(from))] 
 var (
 	paths   = []string{"/", "/cart", "/cart/items", "/search?q=boots", "/product/8812", "/product/301", "/login", "/api/orders", "/assets/app.js", "/assets/app.css", "/favicon.ico"}
 	methods = []string{"GET", "GET", "GET", "GET", "POST", "PUT"}
-	agents  = []string{"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-		"Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15", "curl/8.14.1", "shop-mobile/4.2"}
+	agents  = []string{
+		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15", "curl/8.14.1", "shop-mobile/4.2",
+	}
 	users = []string{"-", "-", "-", "-", "maria", "jonas", "li"}
 	works = []string{"order %d paid", "cart %d saved", "stock of item %d checked", "mail for order %d queued", "session %d opened"}
 )

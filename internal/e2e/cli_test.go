@@ -260,7 +260,7 @@ func otherUser(t *testing.T) (dir string, as *syscall.Credential) {
 		return dir, nil
 	}
 	const nobody = 65534
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // the user is another one
+	require.NoError(t, os.Chmod(dir, 0o755)) // the user is another one
 	require.NoError(t, os.Chown(dir, nobody, nobody))
 	return dir, &syscall.Credential{Uid: nobody, Gid: nobody}
 }
@@ -269,7 +269,7 @@ func TestAFolderThatCannotBeWrittenIsAPermissionError(t *testing.T) {
 	t.Parallel()
 	dir, as := otherUser(t)
 	config := filepath.Join(dir, "agent.yaml")
-	require.NoError(t, os.WriteFile(config, []byte(goodConfig), 0o644)) //nolint:gosec // the reader is another user
+	require.NoError(t, os.WriteFile(config, []byte(goodConfig), 0o644)) // the reader is another user
 	if as != nil {
 		require.NoError(t, os.Chown(dir, 0, 0))
 	}
@@ -278,15 +278,15 @@ func TestAFolderThatCannotBeWrittenIsAPermissionError(t *testing.T) {
 		cmd.SysProcAttr.Credential = as
 		return finish(t, cmd)
 	}
-	require.NoError(t, os.Chmod(dir, 0o555)) //nolint:gosec // as above
+	require.NoError(t, os.Chmod(dir, 0o555))
 	got := run()
 	require.Equal(t, 77, got.code, got.stderr)
 	require.Contains(t, got.stderr, "cannot create data_dir")
 	require.Contains(t, got.stderr, "permission denied")
 
-	require.NoError(t, os.Chmod(dir, 0o755))                         //nolint:gosec // as above
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "state"), 0o755)) //nolint:gosec // as above
-	require.NoError(t, os.Chmod(filepath.Join(dir, "state"), 0o555)) //nolint:gosec // as above
+	require.NoError(t, os.Chmod(dir, 0o755))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "state"), 0o755))
+	require.NoError(t, os.Chmod(filepath.Join(dir, "state"), 0o555))
 	got = run()
 	require.Equal(t, 77, got.code, got.stderr)
 	require.Contains(t, got.stderr, "must be writable by this user")
@@ -309,8 +309,9 @@ func TestStatusPutsWhatCannotBeReadFirst(t *testing.T) {
 	}
 	readable, unreadable := filepath.Join(dir, "a.log"), filepath.Join(dir, "z.log")
 	a := newAgentIn(t, dir, "127.0.0.1:1", fmt.Sprintf(
-		"  p:\n    input: {type: files, include: [%q], start_at: beginning}\n    outputs: [copy]\n    logstore: store\n", filepath.Join(dir, "*.log")))
-	require.NoError(t, os.Chmod(a.config, 0o644)) //nolint:gosec // the reader is another user
+		"  p:\n    input: {type: files, include: [%q], start_at: beginning}\n    outputs: [copy]\n    logstore: store\n", filepath.Join(dir, "*.log"),
+	))
+	require.NoError(t, os.Chmod(a.config, 0o644)) // the reader is another user
 	a.as = as
 	a.start(t)
 	var got outcome

@@ -70,7 +70,8 @@ func TestAnOutputThatFailsDoesNotHarmTheOther(t *testing.T) {
 	text, err := os.ReadFile(a.config)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(a.config, []byte(strings.Replace(string(text), "outputs:\n", fmt.Sprintf(
-		"outputs:\n  refuser: {type: logservice, endpoint: %q, region: local, project: test, access_key_id: k, access_key_secret: s}\n", refuser.URL), 1)), 0o600))
+		"outputs:\n  refuser: {type: logservice, endpoint: %q, region: local, project: test, access_key_id: k, access_key_secret: s}\n", refuser.URL,
+	), 1)), 0o600))
 	a.start(t)
 	w.write(5000)
 	rotations[0].rotate(w)

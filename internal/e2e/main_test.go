@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // some tests run the programs as another user
+		if err := os.Chmod(dir, 0o755); err != nil { // some tests run the programs as another user
 			panic(err)
 		}
 		bin = dir
@@ -359,8 +359,10 @@ const latencyMax = time.Second
 // begin with the time they were written, in nanoseconds.
 func (h *hub) newestLag(logstore string) (lag time.Duration, found bool) {
 	h.t.Helper()
-	body, err := h.get("/api/v1/query", url.Values{"logstore": {logstore}, "project": {"test"}, "limit": {"1"},
-		"start": {time.Now().Add(-time.Minute).Format(time.RFC3339)}, "end": {time.Now().Add(time.Minute).Format(time.RFC3339)}})
+	body, err := h.get("/api/v1/query", url.Values{
+		"logstore": {logstore}, "project": {"test"}, "limit": {"1"},
+		"start": {time.Now().Add(-time.Minute).Format(time.RFC3339)}, "end": {time.Now().Add(time.Minute).Format(time.RFC3339)},
+	})
 	now := time.Now()
 	require.NoError(h.t, err)
 	if len(body) == 0 {

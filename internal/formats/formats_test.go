@@ -62,9 +62,11 @@ func TestRandomAndOrdinaryTextIsPlain(t *testing.T) {
 	for i := range noise {
 		noise[i] = byte(rnd.IntN(256))
 	}
-	for _, text := range []string{string(noise), "", "\n\n\n", "one line",
+	for _, text := range []string{
+		string(noise), "", "\n\n\n", "one line",
 		strings.Repeat("It was the best of times, it was the worst of times.\n", 50),
-		"#!/bin/sh\nset -e\nexport A=1 B=2\necho done\n"} {
+		"#!/bin/sh\nset -e\nexport A=1 B=2\necho done\n",
+	} {
 		got := Detect([]byte(text))
 		require.Equal(t, "plain", got.Name, "%.60q", text)
 		require.Zero(t, got.Confidence)

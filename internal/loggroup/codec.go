@@ -228,7 +228,7 @@ func checkRawSize(src []byte, c Codec, rawSize int) error {
 	if rawSize < 0 || rawSize > rawSizeMax {
 		return errRawSize
 	}
-	possible := true
+	var possible bool
 	switch c {
 	case None:
 		possible = len(src) == rawSize

@@ -124,6 +124,7 @@ func splitCombined(at []int, line []byte) []int {
 		return true
 	}
 	at = append(at, 0, len(line))
+	//nolint:staticcheck // each call reads the next field
 	if field(' ', "") && field(' ', "") && field(' ', "[") && field(']', ` "`) && field(' ', "") && field(' ', "") && field('"', " ") &&
 		field(' ', "") && field(' ', `"`) && field('"', ` "`) && field('"', "") && pos == len(line) {
 		return at

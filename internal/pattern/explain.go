@@ -147,7 +147,7 @@ func classText(runes []rune) string {
 		s.WriteByte('^')
 		outside := make([]rune, 0, n)
 		for i := 1; i < n-1; i += 2 {
-			outside = append(outside, runes[i]+1, runes[i+1]-1)
+			outside = append(outside, runes[i]+1, runes[i+1]-1) //nolint:gosec // ranges are pairs, so i+1 < n
 		}
 		runes = outside
 	}

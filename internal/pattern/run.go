@@ -411,7 +411,7 @@ func (m *machine) back(in *inst, pos int) (*inst, int) {
 		m.charge(0, int(in.min))
 		return nil, 0
 	}
-	hi := lo
+	var hi int
 	if in.max < 0 {
 		hi = in.class.span(m.b, lo)
 	} else {

@@ -146,7 +146,7 @@ func appendMinimalLog(dst []byte, now uint64, line []byte) []byte {
 	pair := 1 + 1 + len(key) + 1 + uvarintLen(len(line)) + len(line)
 	whole := 1 + uvarintLen(int(now)) + 1 + uvarintLen(pair) + pair
 	dst = binary.AppendUvarint(append(dst, 1<<3|2), uint64(whole))
-	dst = binary.AppendUvarint(append(dst, 1<<3|0), now)
+	dst = binary.AppendUvarint(append(dst, 1<<3), now) // field 1, of wire type 0
 	dst = binary.AppendUvarint(append(dst, 2<<3|2), uint64(pair))
 	dst = append(append(dst, 1<<3|2, byte(len(key))), key...)
 	dst = binary.AppendUvarint(append(dst, 2<<3|2), uint64(len(line)))

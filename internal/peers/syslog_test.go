@@ -33,8 +33,11 @@ func framesOf(t *testing.T, s *sink) {
 				return nil
 			}
 			var fields map[string]any
-			if err := json.Unmarshal(record, &fields); err != nil || len(fields) != w.fields {
-				return fmt.Errorf("a record has %d fields, want %d: %v %s", len(fields), w.fields, err, record)
+			if err := json.Unmarshal(record, &fields); err != nil {
+				return fmt.Errorf("a record cannot be read: %w: %s", err, record)
+			}
+			if len(fields) != w.fields {
+				return fmt.Errorf("a record has %d fields, want %d: %s", len(fields), w.fields, record)
 			}
 			return nil
 		})

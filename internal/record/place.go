@@ -23,6 +23,7 @@ func Within(all, p []byte) int {
 		return -1
 	}
 	// Only the distance of two addresses is looked at, and nothing is read by it.
+	//nolint:gosec // see above
 	at := uintptr(unsafe.Pointer(unsafe.SliceData(p))) - uintptr(unsafe.Pointer(unsafe.SliceData(all)))
 	if at >= uintptr(len(all)) || uintptr(len(p)) > uintptr(len(all))-at {
 		return -1

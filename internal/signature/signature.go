@@ -37,7 +37,7 @@ const (
 	headerLogDate       = "X-Log-Date"
 	headerSHA256        = "X-Log-Content-Sha256"
 	headerMD5           = "Content-Md5"
-	headerSecurityToken = "X-Acs-Security-Token"
+	headerSecurityToken = "X-Acs-Security-Token" //nolint:gosec // a name
 	headerContentType   = "Content-Type"
 	headerAuthorization = "Authorization"
 )
@@ -80,7 +80,7 @@ type signedHeader struct{ name, value string }
 
 // lowerNames are the lower-case forms of headers that most requests have, so
 // that signing does not make them anew.
-var lowerNames = map[string]string{
+var lowerNames = map[string]string{ //nolint:gosec // names
 	headerAPIVersion:     "x-log-apiversion",
 	"X-Log-Bodyrawsize":  "x-log-bodyrawsize",
 	"X-Log-Compresstype": "x-log-compresstype",

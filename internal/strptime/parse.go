@@ -87,7 +87,7 @@ func (p *Parser) Parse(text []byte, reference int64) (int64, error) {
 	t, err := p.parse(0, text, reference)
 	for i := 1; err != nil && i < len(p.layout.forms); i++ {
 		var e error
-		if t, e = p.parse(i, text, reference); e == nil || err == ErrFormat {
+		if t, e = p.parse(i, text, reference); e == nil || err == ErrFormat { //nolint:errorlint // parse returns the value itself, and this is the path of every record
 			err = e
 		}
 	}

@@ -67,12 +67,16 @@ func (b *builder) rust() ([]commandLine, error) {
 	if err != nil {
 		return nil, err
 	}
-	both := []string{"--edition=2021", "--target=" + rustTarget, "-Copt-level=3", "-Cpanic=abort", "-Ccodegen-units=1",
-		"-Cembed-bitcode=yes", "-Ctarget-feature=+simd128,+bulk-memory", "--remap-path-prefix=" + sdk + "=sdk", "--remap-path-prefix=" + b.temp + "=temp"}
+	both := []string{
+		"--edition=2021", "--target=" + rustTarget, "-Copt-level=3", "-Cpanic=abort", "-Ccodegen-units=1",
+		"-Cembed-bitcode=yes", "-Ctarget-feature=+simd128,+bulk-memory", "--remap-path-prefix=" + sdk + "=sdk", "--remap-path-prefix=" + b.temp + "=temp",
+	}
 	library := filepath.Join(b.temp, "libwt.rlib")
 	first := append([]string{"--crate-type=rlib", "--crate-name=wt", "-o", library, filepath.Join(sdk, "wt.rs")}, both...)
-	second := append([]string{"--crate-type=cdylib", "--crate-name=parser", "-Clto", "-Cstrip=debuginfo", "-Clink-arg=-zstack-size=65536",
-		"--extern", "wt=" + library, "-o", b.out, b.p.Source}, both...)
+	second := append([]string{
+		"--crate-type=cdylib", "--crate-name=parser", "-Clto", "-Cstrip=debuginfo", "-Clink-arg=-zstack-size=65536",
+		"--extern", "wt=" + library, "-o", b.out, b.p.Source,
+	}, both...)
 	// Debian's Rust has no linker of its own, and archives that only the linker of
 	// its time reads.
 	if old := firstOf("wasm-ld-14"); old != "" && strings.HasPrefix(compiler, "/usr/bin/") {
@@ -112,8 +116,10 @@ func (b *builder) assemblyScript() ([]commandLine, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := []string{b.p.Source, "--runtime", "stub", "--use", "abort=", "-O3", "--noAssert", "--enable", "simd", "--enable", "bulk-memory",
-		"--lib", sdk, "-o", b.out}
+	args := []string{
+		b.p.Source, "--runtime", "stub", "--use", "abort=", "-O3", "--noAssert", "--enable", "simd", "--enable", "bulk-memory",
+		"--lib", sdk, "-o", b.out,
+	}
 	return []commandLine{{name: compiler, args: args}}, nil
 }
 

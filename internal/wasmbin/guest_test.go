@@ -69,7 +69,8 @@ func newHost(t testing.TB, config wazero.RuntimeConfig) *host {
 				panic("BUG: out of ticks")
 			}
 			stack[0] = api.EncodeI32(h.slice)
-		}), nil, []api.ValueType{api.ValueTypeI32}).Export(TickName).Instantiate(ctx)
+		}), nil, []api.ValueType{api.ValueTypeI32},
+	).Export(TickName).Instantiate(ctx)
 	require.NoError(t, err)
 	return h
 }

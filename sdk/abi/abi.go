@@ -206,7 +206,7 @@ const (
 	ActionDrop
 )
 
-// RowKeepRaw, a flag of a row: keep the line beside its fields.
+// RowKeepRaw is a flag of a row: keep the line beside its fields.
 const RowKeepRaw = 1
 
 // Field is one entry of a row.

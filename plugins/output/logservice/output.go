@@ -131,7 +131,8 @@ func (o *Output) Send(ctx context.Context, data []byte) error {
 	if span.IsRecording() {
 		span.SetAttributes(
 			attribute.String("logstore", p.logstore), attribute.String("batch", p.batchID), attribute.String("codec", p.codec.String()),
-			attribute.Int("records", p.records), attribute.Int("bytes", len(p.body)), attribute.Int("raw_bytes", p.rawBytes))
+			attribute.Int("records", p.records), attribute.Int("bytes", len(p.body)), attribute.Int("raw_bytes", p.rawBytes),
+		)
 	}
 	if err := o.deliver(ctx, &p); err != nil {
 		span.SetStatus(codes.Error, err.Error())
@@ -215,7 +216,7 @@ func (o *Output) post(ctx context.Context, p *payload) error {
 		"X-Log-Bodyrawsize": {strconv.Itoa(p.rawBytes)},
 		// The receiver refuses a signature it has seen, and the time in it has
 		// one second's resolution: two attempts within a second must differ.
-		"X-Log-Nonce": {strconv.FormatUint(rand.Uint64(), 36)},
+		"X-Log-Nonce": {strconv.FormatUint(rand.Uint64(), 36)}, //nolint:gosec // it has to differ, not to be hard to guess
 	}
 	if p.codec != loggroup.None {
 		header["X-Log-Compresstype"] = []string{p.codec.String()}

@@ -189,7 +189,7 @@ func (p *Processor) next(b *record.Batch, text []byte) (value, rest []byte, more
 	if p.quote != 0 && len(start) > 0 && start[0] == p.quote {
 		return p.quoted(b, start[1:])
 	}
-	end := -1
+	var end int
 	if len(p.separator) == 1 {
 		end = bytes.IndexByte(text, p.separator[0])
 	} else {

@@ -98,10 +98,10 @@ func TestProcess_MasksTheLineOfARecordThatFails(t *testing.T) {
 	p := newProcessor(t, `mask: [{field: card, pattern: '\d{16}'}]`)
 	b := record.Get(&record.Origin{})
 	defer b.Release()
-	later := add(b, "t=noon card=1234567890123456", "t=noon|card=1234567890123456")
+	add(b, "t=noon card=1234567890123456", "t=noon|card=1234567890123456")
 	earlier := b.Add([]byte("garbage 1234567890123456"))
 	b.Fail(earlier, 0, []byte("regex: no match"))
-	later = &b.Records[0]
+	later := &b.Records[0]
 	require.NoError(t, p.Process(t.Context(), b))
 	b.Fail(later, -1, []byte("time: does not have the format"))
 	require.Equal(t, "t=noon|card=***|__raw_log__=t=noon card=***|__error__=time: does not have the format", specimen.Show(later))

@@ -61,10 +61,10 @@ func (c *Config) Validate(report func(key, problem string)) {
 	if c.PairSeparator == "" {
 		report("pair_separator", "is empty; leave it out for white space")
 	}
-	switch {
-	case c.KeyValueSeparator == "":
+	switch c.KeyValueSeparator {
+	case "":
 		report("key_value_separator", `is empty; leave it out for "="`)
-	case c.KeyValueSeparator == c.PairSeparator:
+	case c.PairSeparator:
 		report("key_value_separator", "must differ from pair_separator")
 	}
 	quote, ok := cell.ParseQuote(c.Quote)

@@ -9,6 +9,7 @@ package timestamp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -175,10 +176,10 @@ func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 }
 
 func reason(err error) []byte {
-	switch err { //nolint:errorlint // Parse returns these values themselves, and this is the path of every record
-	case strptime.ErrRange:
+	switch {
+	case errors.Is(err, strptime.ErrRange):
 		return badRange
-	case strptime.ErrZone:
+	case errors.Is(err, strptime.ErrZone):
 		return badZone
 	}
 	return badFormat

@@ -153,8 +153,12 @@ func (c *Config) setDefaults() {
 		v *int
 		d int
 	}{
-		{&c.DirDepthMax, 32}, {&c.FilesMax, 100_000}, {&c.OpenFilesMax, openFilesDefault()},
-		{&c.Readers, 1}, {&c.RecordBytesMax, 1 << 20}, {&c.BatchBytesMax, 512 << 10},
+		{&c.DirDepthMax, 32},
+		{&c.FilesMax, 100_000},
+		{&c.OpenFilesMax, openFilesDefault()},
+		{&c.Readers, 1},
+		{&c.RecordBytesMax, 1 << 20},
+		{&c.BatchBytesMax, 512 << 10},
 	}
 	for _, i := range ints {
 		if *i.v <= 0 {
@@ -165,8 +169,10 @@ func (c *Config) setDefaults() {
 		v *time.Duration
 		d time.Duration
 	}{
-		{&c.Linger, 200 * time.Millisecond}, {&c.PartialTimeout, 5 * time.Second},
-		{&c.RotatedCloseAfter, time.Minute}, {&c.DeletedReleaseAfter, time.Hour},
+		{&c.Linger, 200 * time.Millisecond},
+		{&c.PartialTimeout, 5 * time.Second},
+		{&c.RotatedCloseAfter, time.Minute},
+		{&c.DeletedReleaseAfter, time.Hour},
 	}
 	for _, i := range durations {
 		if *i.v <= 0 {

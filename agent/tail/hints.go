@@ -94,7 +94,7 @@ func (h *hints) run(ctx context.Context) {
 			return
 		case e := <-h.watcher.Events:
 			dirs, files = h.round(e, timer)
-		case <-h.watcher.Errors: // an overflow, or a watch that broke: look everywhere
+		case <-h.watcher.Errors: //nolint:errcheck // whatever it is, an overflow, or a watch that broke: look everywhere
 			h.note("", true)
 		}
 		if dirs {

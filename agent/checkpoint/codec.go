@@ -156,13 +156,13 @@ func (st *state) change(d *decoder) {
 			st.entries[e.Generation] = e
 		}
 	case kindPosition:
-		generation := string(d.string())
+		generation := string(d.string()) //nolint:staticcheck // the bytes are read in their order
 		acked, marker := d.offset(), d.digest()
 		if e := st.entries[generation]; e != nil && !d.failed {
 			e.Acked, e.Marker = acked, marker
 		}
 	case kindForget:
-		generation := string(d.string())
+		generation := string(d.string()) //nolint:staticcheck // the bytes are read in their order
 		if !d.failed {
 			delete(st.entries, generation)
 		}

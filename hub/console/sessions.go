@@ -80,7 +80,7 @@ func (s *Sessions) has(r *http.Request) bool {
 
 // cookie returns the cookie of a session.
 func cookie(r *http.Request, id string) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure where there is TLS: on a loopback address there is none
 		Name: cookieName, Value: id, Path: "/", MaxAge: int(sessionTime / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 	}

@@ -50,15 +50,22 @@ function useSteadyGroup(facets: api.Facet[] | null, stale: boolean, question: st
 function useFeed(): Feed {
 	const [, render] = useReducer((n: number) => n + 1, 0);
 	const feed = useRef<Feed | null>(null);
-	const frame = useRef(0);
-	// A timer rather than an animation frame, so that a page in the background keeps up too.
-	feed.current ??= new Feed(() => {
-		frame.current ||= window.setTimeout(() => {
-			frame.current = 0;
+	const timer = useRef(0);
+	// Lines come to the screen a batch at a time, and only here: whoever holds the feed in between
+	// holds what is seen. A timer rather than an animation frame, so that a page in the background
+	// keeps up too.
+	feed.current ??= new Feed((when) => {
+		if (when === "now") return render(0);
+		timer.current ||= window.setTimeout(() => {
+			timer.current = 0;
+			feed.current!.show();
 			render(0);
 		}, 30);
 	});
-	useEffect(() => () => feed.current?.stop(), []);
+	useEffect(() => () => {
+		clearTimeout(timer.current);
+		feed.current?.stop();
+	}, []);
 	return feed.current;
 }
 
@@ -79,9 +86,10 @@ export function App() {
 	const question = JSON.stringify([scope, view.range, asked]);
 	// Before the next frame: until the answer is there, the lines on the screen are
 	// those of the last question, and must look it.
-	useLayoutEffect(() => feed.start(scope, view.range, view.live), [question, view.live]);
+	useLayoutEffect(() => feed.start({ question, scope, range: view.range, live: view.live }), [question, view.live]);
 
 	const { state, buffer } = feed;
+	const stale = state.loading || state.question !== question;
 	const moving = view.live && !buffer.paused;
 	const window = (): api.Window => (view.live ? bounds(view.range, Date.now()) : view.range.kind === "fixed" ? view.range : feed.state.window.end > 0 ? feed.state.window : bounds(view.range, Date.now()));
 
@@ -107,15 +115,11 @@ export function App() {
 		change({ query });
 		ask(0);
 	}, []);
-	const resume = useCallback(() => {
-		moveOn(0);
-		feed.resume();
-	}, [feed]);
 	useKeys({
 		"/": () => document.getElementById("query")?.focus(),
 		"?": () => setPanel((p) => (p === "help" ? "" : "help")),
 		l: () => (view.range.kind === "fixed" ? change({ range: { kind: "last", minutes: 15 }, live: true }) : change({ live: !view.live })),
-		g: resume,
+		g: () => moveOn(0),
 		b: () => setPanel((p) => (p === "ledger" ? "" : "ledger")),
 		j: () => document.getElementById("lines")?.focus(),
 		Escape: () => (document.activeElement as HTMLElement | null)?.blur(),
@@ -127,7 +131,7 @@ export function App() {
 	const questionOnly = JSON.stringify(scope);
 	const totals = ledger.data?.totals;
 	const anything = (stores.data ?? []).length > 0 || (totals?.read_records ?? 0) > 0;
-	const empty = !state.loading && buffer.rows.length === 0;
+	const empty = !stale && buffer.rows.length === 0;
 	const files = facets.data?.find((f) => f.field === "__path__")?.values.length ?? 2;
 	return (
 		<>
@@ -161,7 +165,7 @@ export function App() {
 						stale={hits.fresh}
 						problem={hits.error && hits.error.status !== 0 && !badQuery ? hits.error.message : ""}
 					/>
-					<div class={`lines${state.loading ? " stale" : ""}`}>
+					<div class={`lines${stale ? " stale" : ""}`}>
 						<LogList
 							rows={buffer.rows}
 							words={words}
@@ -174,7 +178,7 @@ export function App() {
 							details={(row: Row) => <Details row={row} project={scope.project} filters={filters} onToggle={toggle} />}
 							footer={<Footer shown={!empty} loading={state.loadingMore} more={state.more} full={buffer.trimmed || buffer.rows.length >= buffer.limit} limit={buffer.limit} />}
 						/>
-						<Pill live={view.live} paused={buffer.paused} waiting={buffer.waitingCount} dropped={buffer.dropped} onResume={resume} onReload={() => ask(0)} note={state.link === "refused" ? state.linkNote : ""} />
+						<Pill live={view.live} paused={buffer.paused} waiting={buffer.waitingCount} dropped={buffer.dropped} onResume={() => moveOn(0)} onReload={() => ask(0)} note={state.link === "refused" ? state.linkNote : ""} />
 						{empty && state.error && !badQuery && <Failed title={state.error.status === 0 ? "The hub does not answer" : "The hub could not answer"} message={state.error.message} onRetry={() => ask(0)} />}
 						{empty && badQuery && <div class="card none"><h2>The query could not be read</h2></div>}
 						{empty && !state.error && stores.data && (anything
@@ -183,7 +187,7 @@ export function App() {
 					</div>
 				</main>
 			</div>
-			<div class="sr" aria-live="polite">{rest && !state.loading ? `${count(buffer.rows.length)} lines loaded` : ""}</div>
+			<div class="sr" aria-live="polite">{rest && !stale ? `${count(buffer.rows.length)} lines loaded` : ""}</div>
 		</>
 	);
 }

@@ -10,6 +10,9 @@ import { TailBuffer } from "./logic/tail";
 export type Link = "off" | "connecting" | "live" | "lost" | "refused";
 
 export interface FeedState {
+	/** The question that was asked last. */
+	question: string;
+	/** True until the lines are those of that question. */
 	loading: boolean;
 	error: api.ApiError | null;
 	link: Link;
@@ -20,8 +23,6 @@ export interface FeedState {
 	/** True while older lines may exist that are not loaded. */
 	more: boolean;
 	loadingMore: boolean;
-	/** Counts arrivals of the tail, so that views know when to look again. */
-	arrivals: number;
 }
 
 const pageSize = 200;
@@ -30,27 +31,28 @@ const retryMax = 15_000;
 
 export class Feed {
 	readonly buffer = new TailBuffer();
-	state: FeedState = { loading: true, error: null, link: "off", linkNote: "", window: { start: 0, end: 0 }, more: false, loadingMore: false, arrivals: 0 };
+	state: FeedState = { question: "", loading: true, error: null, link: "off", linkNote: "", window: { start: 0, end: 0 }, more: false, loadingMore: false };
 	private run = new AbortController();
 	private scope: api.Scope = { project: "", logstore: "", query: "" };
 	private pages = 1;
 
-	constructor(private readonly changed: () => void) {}
+	/** changed is told when the page should show the feed again; soon when lines wait for show. */
+	constructor(private readonly changed: (when: "now" | "soon") => void) {}
 
 	private set(part: Partial<FeedState>): void {
 		this.state = { ...this.state, ...part };
-		this.changed();
+		this.changed("now");
 	}
 
 	/** Asks anew. The lines of the last question stay until the answer is there. */
-	start(scope: api.Scope, range: Range, live: boolean): void {
+	start({ question, scope, range, live }: { question: string; scope: api.Scope; range: Range; live: boolean }): void {
 		this.stop();
 		this.run = new AbortController();
 		const { signal } = this.run;
 		this.scope = scope;
 		this.pages = 1;
 		const window = bounds(range, Date.now());
-		this.set({ loading: true, error: null, window, more: false, loadingMore: false, link: live ? "connecting" : "off", linkNote: "" });
+		this.set({ question, loading: true, error: null, window, more: false, loadingMore: false, link: live ? "connecting" : "off", linkNote: "" });
 		// What the tail brings before the query has answered waits, so that nothing between the two is missed.
 		let early: Row[] | null = [];
 		if (live) {
@@ -65,8 +67,9 @@ export class Feed {
 				this.buffer.reset(records.map(toRow));
 				const waiting = early ?? [];
 				early = null;
+				this.buffer.append(withoutRepeats(waiting, this.buffer.rows));
+				this.buffer.show();
 				this.set({ loading: false, more: records.length >= pageSize });
-				this.arrived(withoutRepeats(waiting, this.buffer.rows));
 			},
 			(e: unknown) => {
 				if (signal.aborted) return;
@@ -102,19 +105,22 @@ export class Feed {
 	pause(): void {
 		if (this.buffer.paused) return;
 		this.buffer.pause();
-		this.changed();
+		this.changed("now");
 	}
 
 	resume(): void {
 		if (!this.buffer.paused) return;
 		this.buffer.resume();
-		this.changed();
+		this.changed("now");
+	}
+
+	/** Brings lines that have arrived to the screen; the caller renders it. */
+	show(): void {
+		this.buffer.show();
 	}
 
 	private arrived(rows: Row[]): void {
-		if (rows.length === 0) return;
-		const n = this.buffer.append(rows);
-		if (n > 0) this.set({ arrivals: this.state.arrivals + n });
+		if (this.buffer.append(rows) > 0) this.changed("soon");
 	}
 
 	// Keeps a tail open until the signal ends it. After a break it fetches what came meanwhile.
@@ -135,7 +141,7 @@ export class Feed {
 					},
 					dropped: (count) => {
 						this.buffer.dropped += count;
-						this.changed();
+						this.changed("soon");
 					},
 				}, signal);
 			} catch (e) {

@@ -3,9 +3,12 @@
 import type { Row } from "./record";
 
 export class TailBuffer {
-	/** The newest last. Replaced, never changed, so that a view can compare it. */
+	/**
+	 * The newest last. Replaced, never changed, so that a view can compare it. Lines that arrive
+	 * come in by show alone: what is here is what is on the screen, and a pause holds exactly that.
+	 */
 	rows: readonly Row[] = [];
-	/** Lines that wait while paused. */
+	/** Lines that wait to be shown: until the next show, or for as long as the buffer is paused. */
 	waiting: Row[] = [];
 	/** Lines that came while paused and no longer fit. */
 	overflowed = 0;
@@ -18,9 +21,13 @@ export class TailBuffer {
 
 	constructor(readonly limit = 5000) {}
 
-	/** Replaces everything with the answer to a query, given newest first. */
+	/**
+	 * Replaces everything with the answer to a query, given newest first. A record that was there
+	 * before stays the same row, so that it stays open if somebody has opened it.
+	 */
 	reset(newestFirst: readonly Row[]): void {
-		this.rows = newestFirst.slice(0, this.limit).reverse();
+		const before = new Map(this.rows.map((row) => [row.key, row]));
+		this.rows = newestFirst.slice(0, this.limit).map((row) => (row.key && before.get(row.key)) || row).reverse();
 		this.waiting = [];
 		this.overflowed = 0;
 		this.dropped = 0;
@@ -29,20 +36,18 @@ export class TailBuffer {
 		for (const row of this.rows) if (row.key) this.keys.add(row.key);
 	}
 
-	/** Adds lines that just arrived, oldest first. Returns how many were new. */
+	/** Takes lines that just arrived, oldest first. Returns how many were new. */
 	append(rows: readonly Row[]): number {
 		const fresh = rows.filter((row) => !row.key || !this.keys.has(row.key));
 		for (const row of fresh) if (row.key) this.keys.add(row.key);
 		if (fresh.length === 0) return 0;
-		if (this.paused) {
-			this.waiting.push(...fresh);
-			const over = this.waiting.length - this.limit;
-			if (over > 0) {
-				this.forget(this.waiting.splice(0, over));
-				this.overflowed += over;
-			}
-		} else {
-			this.show(fresh);
+		this.waiting.push(...fresh);
+		const over = this.waiting.length - this.limit;
+		if (over > 0 && this.paused) {
+			this.forget(this.waiting.splice(0, over));
+			this.overflowed += over;
+		} else if (over > 0) {
+			this.show(); // a page in the background is rarely asked to
 		}
 		return fresh.length;
 	}
@@ -68,8 +73,6 @@ export class TailBuffer {
 	/** Shows what waited and moves on. */
 	resume(): void {
 		this.paused = false;
-		const rows = this.waiting;
-		this.waiting = [];
 		// After more lines than fit, the older ones no longer connect to what waited.
 		if (this.overflowed > 0) {
 			this.forget(this.rows);
@@ -78,11 +81,14 @@ export class TailBuffer {
 		}
 		this.dropped += this.overflowed;
 		this.overflowed = 0;
-		if (rows.length > 0) this.show(rows);
+		this.show();
 	}
 
-	private show(fresh: readonly Row[]): void {
-		const rows = this.rows.concat(fresh);
+	/** Moves what waits to where it is seen, unless paused. */
+	show(): void {
+		if (this.paused || this.waiting.length === 0) return;
+		const rows = this.rows.concat(this.waiting);
+		this.waiting = [];
 		const over = rows.length - this.limit;
 		if (over > 0) {
 			this.forget(rows.splice(0, over));

@@ -4,6 +4,7 @@ import { count, shortCount } from "../logic/format";
 import { levelFields, levelOfStatus, levelOfValue, statusFields } from "../logic/level";
 import type { Filter } from "../logic/query";
 import { baseName, messageFields } from "../logic/record";
+import { useHeld, usePress } from "./hooks";
 import { LogText, shown } from "./text";
 
 interface Props {
@@ -31,7 +32,9 @@ function useful(f: Facet): boolean {
 }
 
 /** Fields with few values, and how often each occurs. A click filters, with Shift or Alt it excludes. */
-export function Facets({ facets, problem, question, filters, stale, onToggle }: Props) {
+export function Facets({ facets: latest, problem, question, filters, stale, onToggle }: Props) {
+	const [pressing, press] = usePress();
+	const facets = useHeld(latest, pressing);
 	const places = useRef<{ question: string; fields: string[] }>({ question: "", fields: [] });
 	const useable = (facets ?? []).filter(useful);
 	const own = useable.filter((f) => !f.field.startsWith("_"));
@@ -44,7 +47,7 @@ export function Facets({ facets, problem, question, filters, stale, onToggle }: 
 	const rank = (f: Facet): number => places.current.fields.indexOf(f.field);
 	const sorted = [...useable].sort((a, b) => rank(a) - rank(b));
 	return (
-		<nav class={`facets${stale ? " stale" : ""}`} aria-label="Fields">
+		<nav class={`facets${stale ? " stale" : ""}`} aria-label="Fields" onPointerDown={press}>
 			{facets && sorted.length === 0 && <p class="nothing">Fields with few values appear here, with how often each occurs.</p>}
 			{sorted.map((f) => <Field key={f.field} facet={f} filters={filters} onToggle={onToggle} />)}
 			{!facets && problem && <p class="nothing">{problem}</p>}

@@ -3,6 +3,7 @@ import type uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Hits } from "../api";
 import { count, duration, shortCount, stamp } from "../logic/format";
+import { useHeld, usePress } from "./hooks";
 import { type Bars, seriesMax, stack } from "../logic/series";
 
 interface Props {
@@ -27,7 +28,9 @@ const library = import("uplot");
 
 /** Bars of hits over time. Dragging over them chooses a time range. */
 export function Histogram(props: Props) {
-	const { hits, start, end, step, field } = props;
+	// The bars stand still while somebody drags over them.
+	const [pressing, press] = usePress();
+	const { hits, start, end, step, field } = useHeld(props, pressing);
 	const bars = useMemo(() => stack(hits ?? [], start, end, step, field), [hits, start, end, step, field]);
 	const box = useRef<HTMLDivElement>(null);
 	const chart = useRef<Chart | null>(null);
@@ -69,7 +72,7 @@ export function Histogram(props: Props) {
 					{props.choices.map((c) => <option key={c} value={c}>{c}</option>)}
 				</select></label>
 			</header>
-			<div class="plot" ref={box} />
+			<div class="plot" ref={box} onPointerDown={press} />
 		</section>
 	);
 }

@@ -86,3 +86,26 @@ export function useDismiss(open: boolean, close: () => void): { current: HTMLDiv
 	}, [open]);
 	return box;
 }
+
+/** True from a press of the main button until after its click; the second value begins it. */
+export function usePress(): [boolean, (e: PointerEvent) => void] {
+	const [on, set] = useState(false);
+	const begin = useCallback((e: PointerEvent) => {
+		if (e.button !== 0) return;
+		set(true);
+		const listening = new AbortController();
+		const release = (): void => {
+			listening.abort();
+			setTimeout(() => set(false)); // after the click
+		};
+		for (const name of ["pointerup", "pointercancel", "contextmenu"]) addEventListener(name, release, { signal: listening.signal });
+	}, []);
+	return [on, begin];
+}
+
+/** The value, or while it is held the one from before: what moves between press and release gets no click. */
+export function useHeld<T>(value: T, held: boolean): T {
+	const kept = useRef(value);
+	if (!held) kept.current = value;
+	return kept.current;
+}

@@ -4,6 +4,7 @@ import { clock, count, day } from "../logic/format";
 import { levelTag } from "../logic/level";
 import { type Row, baseName, chips } from "../logic/record";
 import { indexAt, topOf } from "../logic/virtual";
+import { useHeld, usePress } from "./hooks";
 import { LogText, shown as plain } from "./text";
 
 interface Props {
@@ -30,25 +31,15 @@ const overscan = 12;
 
 /** The lines. Only those on the screen are in the document. */
 export function LogList(props: Props) {
-	const { rows, question, resumed } = props;
+	const { question, resumed } = props;
+	const [pressing, press] = usePress();
+	const rows = useHeld(props.rows, pressing);
 	const scroller = useRef<HTMLDivElement>(null);
 	const [view, setView] = useState({ top: 0, height: 800 });
 	const [open, setOpen] = useState<ReadonlyMap<number, number>>(new Map()); // row id → height of its details
 	const [cursor, setCursor] = useState<number | null>(null);
 	// Going from line to line by key: the lines must not run away meanwhile.
 	const [walking, setWalking] = useState(false);
-	// Nor away from under the pointer between press and release.
-	const [pressing, setPressing] = useState(false);
-	useEffect(() => {
-		if (!pressing) return;
-		const release = (): void => void setTimeout(() => setPressing(false)); // after the click
-		addEventListener("pointerup", release);
-		addEventListener("pointercancel", release);
-		return () => {
-			removeEventListener("pointerup", release);
-			removeEventListener("pointercancel", release);
-		};
-	}, [pressing]);
 	const n = rows.length;
 	const today = day(Date.now());
 	const dated = n > 0 && day(rows[0]!.time) !== today || n > 0 && day(rows[n - 1]!.time) !== today;
@@ -77,7 +68,19 @@ export function LogList(props: Props) {
 
 	const selecting = useSelection(scroller);
 	const reading = view.top > 4 || selecting || open.size > 0 || walking || pressing;
-	useEffect(() => props.onReading(reading), [reading]);
+	// Before anything else can happen: lines that come in between would push away what is read.
+	useLayoutEffect(() => props.onReading(reading), [reading]);
+
+	// What is open or chosen may be missing from a new answer; then nobody reads it.
+	useLayoutEffect(() => {
+		if (open.size === 0 && cursor === null) return;
+		const here = new Set(rows.map((r) => r.id));
+		if ([...open.keys()].some((id) => !here.has(id))) setOpen(new Map([...open].filter(([id]) => here.has(id))));
+		if (cursor !== null && !here.has(cursor)) {
+			setCursor(null);
+			setWalking(false);
+		}
+	}, [rows, open, cursor]);
 
 	useLayoutEffect(() => {
 		setOpen(new Map());
@@ -86,6 +89,7 @@ export function LogList(props: Props) {
 		const selection = getSelection();
 		if (selection?.anchorNode && scroller.current?.contains(selection.anchorNode)) selection.removeAllRanges();
 		scroller.current!.scrollTop = 0;
+		setView((was) => ({ ...was, top: 0 }));
 	}, [question, resumed]);
 
 	const total = topOf(n, rowHeight, tall);
@@ -109,7 +113,8 @@ export function LogList(props: Props) {
 
 	const keys = (e: KeyboardEvent): void => {
 		if (e.target !== e.currentTarget || e.ctrlKey || e.metaKey || e.altKey) return;
-		const at = cursor === null ? -1 : n - 1 - rows.findIndex((r) => r.id === cursor);
+		const found = rows.findIndex((r) => r.id === cursor);
+		const at = found < 0 ? -1 : n - 1 - found;
 		const go = (i: number): void => {
 			const index = Math.max(0, Math.min(n - 1, i));
 			const row = rows[n - 1 - index];
@@ -153,7 +158,7 @@ export function LogList(props: Props) {
 			tabIndex={0}
 			id="lines"
 			onKeyDown={keys}
-			onPointerDown={() => setPressing(true)}
+			onPointerDown={press}
 		>
 			<div class="canvas" style={{ height: `${total}px` }}>{shown}</div>
 			{props.footer}

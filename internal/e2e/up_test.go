@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,23 +50,12 @@ func TestTheConsoleInARealBrowser(t *testing.T) {
 	require.NoError(t, err)
 	_, err = os.Stat(filepath.Join(web, "node_modules", "playwright-core"))
 	require.NoError(t, err, "the console's packages are missing: run make console")
-	// The script drives a page whose lines move under its pointer, and now and
-	// then a click goes astray. What is broken fails every time.
-	for attempt := 1; ; attempt++ {
-		p, link, _ := up(t)
-		script := exec.Command("node", filepath.Join("e2e", "console.e2e.mjs"))
-		script.Dir = web
-		script.Env = append(os.Environ(), "HUB_URL="+link, "PATIENCE_MS=10000")
-		out, err := script.CombinedOutput()
-		p.stop()
-		if err == nil {
-			require.Regexp(t, passed, string(out))
-			return
-		}
-		t.Logf("attempt %d: %v\n%s", attempt, err, out)
-		require.Less(t, attempt, browserAttempts, "the console's script failed every time")
-	}
+	p, link, _ := up(t)
+	script := exec.Command("node", filepath.Join("e2e", "console.e2e.mjs"))
+	script.Dir = web
+	script.Env = append(os.Environ(), "HUB_URL="+link, "PATIENCE_MS="+strconv.FormatInt(patience.Milliseconds(), 10))
+	out, err := script.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Regexp(t, passed, string(out))
+	p.stop()
 }
-
-// browserAttempts is how often the console's script may be tried.
-const browserAttempts = 3

@@ -11,6 +11,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -190,6 +191,8 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request, err error) {
 		fail(w, http.StatusBadRequest, "InvalidQuery", err.Error())
 	case r.Context().Err() != nil:
 		// The client has gone.
+	case errors.Is(err, context.DeadlineExceeded):
+		fail(w, http.StatusGatewayTimeout, "QueryTimeout", "The query took longer than "+queryTimeout.String()+". Choose a shorter time range, or a query that matches fewer lines.")
 	default:
 		c.o.Log.WithError(err).WithField("path", r.URL.Path).Warn("cannot answer a query")
 		fail(w, http.StatusInternalServerError, "InternalError", "The query failed: "+err.Error())
@@ -227,8 +230,13 @@ func (c *Console) caller(r *http.Request) (*caller, error) {
 func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	secure(w)
 	id, ok := c.o.Sessions.login(r.URL.Query().Get("token"))
-	if !ok {
-		fail(w, http.StatusUnauthorized, "Unauthorized", "This link is not valid, or has been used. Each works once.")
+	switch {
+	case ok:
+	case c.o.Sessions.has(r): // an old link in a browser that needs none
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	default:
+		c.refuseLogin(w, r)
 		return
 	}
 	if c.o.LoggedIn != nil {
@@ -236,6 +244,19 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	}
 	http.SetCookie(w, cookie(r, id))
 	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// refuseLogin answers a login that failed: a person with the page, which says
+// how to get the next link, a program with an error.
+func (c *Console) refuseLogin(w http.ResponseWriter, r *http.Request) {
+	page, err := fs.ReadFile(c.files, "index.html")
+	if err != nil || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		fail(w, http.StatusUnauthorized, "Unauthorized", "This link is not valid, or has been used. Each works once.")
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(http.StatusUnauthorized)
+	_, _ = w.Write(page)
 }
 
 // page serves the web page's files. They are no secret: what they show is.

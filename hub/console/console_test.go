@@ -1,7 +1,9 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -73,6 +75,41 @@ func TestSessions(t *testing.T) {
 	require.True(t, s.has(r))
 	now = now.Add(sessionTime)
 	require.False(t, s.has(r), "sessions end")
+}
+
+func TestLogin_WithAUsedLinkTellsAPersonInAPageAndAProgramInJSON(t *testing.T) {
+	c, err := New(Options{Sessions: NewSessions(nil)})
+	require.NoError(t, err)
+	c.files = fstest.MapFS{"index.html": {Data: []byte("<p>bundle")}}
+	link := "/login?token=" + c.o.Sessions.Token()
+	get := func(change func(h http.Header)) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, link, http.NoBody)
+		change(r.Header)
+		w := httptest.NewRecorder()
+		c.login(w, r)
+		return w
+	}
+	first := get(func(http.Header) {})
+	require.Equal(t, http.StatusSeeOther, first.Code)
+	program := get(func(http.Header) {})
+	require.Equal(t, http.StatusUnauthorized, program.Code)
+	require.JSONEq(t, `{"error":{"code":"Unauthorized","message":"This link is not valid, or has been used. Each works once."}}`, program.Body.String())
+	person := get(func(h http.Header) { h.Set("Accept", "text/html,*/*;q=0.8") })
+	require.Equal(t, http.StatusUnauthorized, person.Code)
+	require.Equal(t, "<p>bundle", person.Body.String())
+	require.Contains(t, person.Header().Get("Content-Type"), "text/html")
+	again := get(func(h http.Header) { h.Set("Cookie", first.Header().Get("Set-Cookie")) })
+	require.Equal(t, http.StatusSeeOther, again.Code, "who has a session needs no link")
+	require.Empty(t, again.Header().Get("Set-Cookie"))
+}
+
+func TestAnswer_SaysWhatToDoAboutAQueryThatTakesTooLong(t *testing.T) {
+	c, err := New(Options{})
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	c.answer(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody), fmt.Errorf("cannot run the query: %w", context.DeadlineExceeded))
+	require.Equal(t, http.StatusGatewayTimeout, w.Code)
+	require.Contains(t, w.Body.String(), "shorter time range")
 }
 
 func TestPage_WithoutTheBundleSaysHowToGetIt(t *testing.T) {

@@ -96,6 +96,10 @@ export function App() {
 	const ledger = usePoll(api.ledger, "ledger", 2000);
 	const stores = usePoll(api.logstores, "stores", 10_000);
 	const status = usePoll(api.status, "status", 60_000);
+	// A question that the hub did not answer is asked again as soon as it answers anything.
+	useEffect(() => {
+		if (state.error?.status === 0 && ledger.data && !ledger.error) ask(0);
+	}, [ledger.data]);
 	const facets = usePoll((signal) => api.facets(scope, window(), 10, signal), question, moving ? 8000 : 0);
 	const fields = (facets.data ?? []).map((f) => f.field);
 	const steady = useSteadyGroup(facets.data, facets.fresh, question);
@@ -145,7 +149,7 @@ export function App() {
 			</header>
 			<div class="ask">
 				<StoreSelect stores={stores.data ?? []} value={view.store} onChange={(store) => change({ store })} />
-				<QueryBox query={view.query} error={badQuery} onRun={run} onHelp={() => setPanel(panel === "help" ? "" : "help")} />
+				<QueryBox query={view.query} error={badQuery} onRun={run} helpOpen={panel === "help"} onHelp={() => setPanel(panel === "help" ? "" : "help")} />
 				<RangePicker range={view.range} onChange={setRange} />
 				<LiveButton live={view.live} onToggle={() => (view.range.kind === "fixed" ? setRange({ kind: "last", minutes: 15 }) : change({ live: !view.live }))} />
 				{panel === "help" && <Help boxRef={helpBox} onClose={() => setPanel("")} onTry={(q) => { setPanel(""); run(q); }} />}

@@ -135,6 +135,35 @@ describe("the live tail", () => {
 	});
 });
 
+describe("a hub that is away", () => {
+	it("is asked again as soon as it answers", async () => {
+		hub.away = true;
+		$("form.query").dispatchEvent(new SubmitEvent("submit", { bubbles: true, cancelable: true }));
+		await vi.advanceTimersByTimeAsync(10_000);
+		expect($("[role=alert]").textContent).toContain("The hub does not answer");
+		hub.away = false;
+		hub.lines = records(100, 140);
+		await vi.advanceTimersByTimeAsync(10_000);
+		expect(app.querySelector("[role=alert]")).toBeNull();
+		expect(top()).toBe("line 139");
+		expect($(".conn").textContent).toContain("live");
+	});
+});
+
+describe("the help", () => {
+	it("opens and closes by its button, and closes by a press on anything else", async () => {
+		const button = $('[aria-label="Query syntax and keys"]');
+		for (const there of [true, false, true]) {
+			click(button);
+			await moment();
+			expect(app.querySelector(".help") !== null).toBe(there);
+		}
+		fire($(".live-button"), "pointerdown");
+		await moment();
+		expect(app.querySelector(".help")).toBeNull();
+	});
+});
+
 describe("a new question", () => {
 	const askAgain = (): void => void $("form.query").dispatchEvent(new SubmitEvent("submit", { bubbles: true, cancelable: true }));
 	it("marks the old lines as such at once", async () => {

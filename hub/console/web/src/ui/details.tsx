@@ -3,6 +3,7 @@ import * as api from "../api";
 import { bytes, clock, count } from "../logic/format";
 import type { Filter } from "../logic/query";
 import { type Fields, type Row, byteRange, detailFields, filterName } from "../logic/record";
+import { copyText } from "./hooks";
 import { LogText } from "./text";
 
 interface Props {
@@ -20,11 +21,11 @@ export function Details({ row, project, filters, onToggle }: Props) {
 	const place = byteRange(row.fields);
 	const path = row.fields["__path__"];
 	const copy = (what: string, text: string): void => {
-		void navigator.clipboard?.writeText(text).then(() => setCopied(what));
+		void copyText(text).then((done) => setCopied(done ? what : "failed"));
 	};
 	useEffect(() => {
 		if (!copied) return;
-		const t = setTimeout(() => setCopied(""), 1500);
+		const t = setTimeout(() => setCopied(""), copied === "failed" ? 5000 : 1500);
 		return () => clearTimeout(t);
 	}, [copied]);
 	return (
@@ -40,6 +41,7 @@ export function Details({ row, project, filters, onToggle }: Props) {
 					</span>
 				)}
 				<span class="actions">
+					<span class="problem" role="status">{copied === "failed" && "The browser does not let this page copy."}</span>
 					{row.key && <button type="button" aria-expanded={lines} onClick={() => setLines(!lines)}>Surrounding lines</button>}
 					<button type="button" onClick={() => copy("line", row.fields["content"] ?? row.fields["_msg"] ?? "")}>{copied === "line" ? "Copied" : "Copy line"}</button>
 					<button type="button" onClick={() => copy("json", JSON.stringify(row.fields, null, 2))}>{copied === "json" ? "Copied" : "Copy JSON"}</button>

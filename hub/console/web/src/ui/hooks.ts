@@ -75,7 +75,7 @@ export function useDismiss(open: boolean, close: () => void): { current: HTMLDiv
 		const press = (e: PointerEvent): void => {
 			const at = e.target as Element;
 			// The button that opened it closes it by itself.
-			if (box.current && !box.current.contains(at) && !at.closest("[aria-expanded=true]")) latest.current();
+			if (box.current && !box.current.contains(at) && !at.closest("[aria-haspopup][aria-expanded=true]")) latest.current();
 		};
 		document.addEventListener("keydown", key, true);
 		document.addEventListener("pointerdown", press);
@@ -108,4 +108,24 @@ export function useHeld<T>(value: T, held: boolean): T {
 	const kept = useRef(value);
 	if (!held) kept.current = value;
 	return kept.current;
+}
+
+/** Copies text; false if the browser does not let it. */
+export async function copyText(text: string): Promise<boolean> {
+	try {
+		await navigator.clipboard.writeText(text);
+		return true;
+	} catch {
+		// Over plain HTTP from another machine there is no clipboard to write to, but the old way works.
+	}
+	const box = document.createElement("textarea");
+	box.className = "sr";
+	box.value = text;
+	const focused = document.activeElement as HTMLElement | null;
+	document.body.append(box);
+	box.select();
+	const done = document.execCommand("copy");
+	box.remove();
+	focused?.focus({ preventScroll: true });
+	return done;
 }

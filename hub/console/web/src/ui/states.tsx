@@ -14,7 +14,7 @@ export function SignedOut() {
 				<li>Find the line in the hub's output and open the link in this browser.</li>
 				<li>Each link works once. If it has been used, or your session has ended, take the next one from the hub's <code>--login-token-file</code>, or restart the hub. Nothing that was collected is lost.</li>
 			</ol>
-			<p><button type="button" class="primary" onClick={() => location.reload()}>Try again</button></p>
+			<p><button type="button" class="primary" onClick={() => location.assign("/")}>Try again</button></p>
 		</main>
 	);
 }

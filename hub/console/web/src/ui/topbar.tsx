@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Logstore, Status } from "../api";
 import type { FeedState } from "../feed";
 import { ago, count, shortCount, stamp } from "../logic/format";
@@ -49,16 +49,18 @@ interface QueryBoxProps {
 	query: string;
 	error: string;
 	onRun: (query: string) => void;
+	helpOpen: boolean;
 	onHelp: () => void;
 }
 
 /** The query: its filters as chips, the rest as text. Enter runs it. */
-export function QueryBox({ query, error, onRun, onHelp }: QueryBoxProps) {
+export function QueryBox({ query, error, onRun, helpOpen, onHelp }: QueryBoxProps) {
 	const parts = split(query);
 	const [draft, setDraft] = useState(parts.rest);
 	const [hidden, setHidden] = useState(false);
 	const input = useRef<HTMLInputElement>(null);
-	useEffect(() => setDraft(split(query).rest), [query]);
+	// Before the browser paints, so that chips and text are never those of two queries.
+	useLayoutEffect(() => setDraft(split(query).rest), [query]);
 	useEffect(() => setHidden(false), [error, query]);
 	const run = (rest: string): void => onRun(join(split(join({ filters: parts.filters, rest }))));
 	const without = (f: Filter): void => onRun(join({ filters: parts.filters.filter((g) => !sameFilter(f, g)), rest: draft }));
@@ -111,7 +113,7 @@ export function QueryBox({ query, error, onRun, onHelp }: QueryBoxProps) {
 			{(query !== "" || draft !== "") && (
 				<button type="button" class="quiet" aria-label="Clear the query" title="Clear" onClick={() => { setDraft(""); onRun(""); input.current?.focus(); }}>×</button>
 			)}
-			<button type="button" class="quiet" aria-label="Query syntax and keys" title="Query syntax and keys" onClick={onHelp}>?</button>
+			<button type="button" class="quiet" aria-label="Query syntax and keys" aria-haspopup="dialog" aria-expanded={helpOpen} title="Query syntax and keys" onClick={onHelp}>?</button>
 			</span>
 			{error !== "" && !hidden && (
 				<div class="query-error" id="query-error" role="alert">
@@ -128,7 +130,13 @@ export function QueryBox({ query, error, onRun, onHelp }: QueryBoxProps) {
 
 export function RangePicker({ range, onChange }: { range: Range; onChange: (r: Range) => void }) {
 	const [open, setOpen] = useState(false);
-	const box = useDismiss(open, () => setOpen(false));
+	const button = useRef<HTMLButtonElement>(null);
+	// The focus was in the pop-up; it goes back to what opened it, unless it has gone elsewhere.
+	const close = (): void => {
+		if (box.current?.contains(document.activeElement)) button.current?.focus();
+		setOpen(false);
+	};
+	const box = useDismiss(open, close);
 	const fixed = range.kind === "fixed";
 	return (
 		<div class="range" ref={box}>
@@ -144,11 +152,11 @@ export function RangePicker({ range, onChange }: { range: Range; onChange: (r: R
 						{p.label}
 					</button>
 				))}
-				<button type="button" class="custom" aria-pressed={fixed} aria-expanded={open} aria-haspopup="dialog" onClick={() => setOpen(!open)} title="Choose start and end">
+				<button ref={button} type="button" class="custom" aria-pressed={fixed} aria-expanded={open} aria-haspopup="dialog" onClick={() => setOpen(!open)} title="Choose start and end">
 					{fixed ? <span>{shortSpan(range)}</span> : "Custom"}
 				</button>
 			</div>
-			{open && <CustomRange range={range} onApply={(r) => { setOpen(false); onChange(r); }} />}
+			{open && <CustomRange range={range} onApply={(r) => { close(); onChange(r); }} />}
 		</div>
 	);
 }

@@ -7,10 +7,10 @@
 package toolchain
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +18,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/wasmtail/wasmtail/internal/durable"
 )
 
 // ProjectFile is the name of the file that describes a project.
@@ -46,10 +48,16 @@ type Options struct {
 	SDKDir string
 	// Output is where the module goes instead of the project's own place.
 	Output string
+	// Log gets what a compiler says though it succeeds, such as warnings; nil for
+	// nobody.
+	Log io.Writer
 }
 
 // Languages are those that Build knows.
 var Languages = []string{"assemblyscript", "c", "cpp", "go", "rust"}
+
+// projectBytesMax bounds a project file, and with it how deep it can be nested.
+const projectBytesMax = 4 << 10
 
 // Load reads the project file of a folder.
 func Load(dir string) (Project, error) {
@@ -58,12 +66,24 @@ func Load(dir string) (Project, error) {
 	if err != nil {
 		return Project{}, fmt.Errorf("cannot read the project: %w; `wasmtail parser init` makes one", err)
 	}
-	var p Project
-	if err := yaml.UnmarshalWithOptions(text, &p, yaml.Strict()); err != nil {
+	if len(text) > projectBytesMax {
+		return Project{}, fmt.Errorf("cannot read %s: it has more than %d bytes", path, projectBytesMax)
+	}
+	p := Project{dir: dir}
+	if err := decode(text, &p); err != nil {
 		return Project{}, fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	p.dir = dir
 	return p, p.check(path)
+}
+
+// decode runs the library; a panic in it is a fault of the file.
+func decode(text []byte, p *Project) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("it is not valid YAML (the parser gave up)")
+		}
+	}()
+	return yaml.UnmarshalWithOptions(text, p, yaml.Strict())
 }
 
 func (p *Project) check(path string) error {
@@ -94,49 +114,82 @@ func (p *Project) Dir() string { return p.dir }
 func (p *Project) Module() string { return filepath.Join(p.dir, p.Output) }
 
 // Build compiles the project. The error has what the compiler said, or names the
-// tool that is missing and the command that gets it.
+// tool that is missing and the command that gets it. The module appears whole or
+// not at all.
 func (p *Project) Build(ctx context.Context, o Options) error {
-	out := o.Output
-	if out == "" {
-		out = p.Module()
-	}
-	out, err := filepath.Abs(out)
-	if err != nil {
+	if err := p.build(ctx, o); err != nil {
 		return fmt.Errorf("cannot build %s: %w", p.Name, err)
-	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		return fmt.Errorf("cannot build %s: %w", p.Name, err)
-	}
-	temp, err := os.MkdirTemp("", "wasmtail-build-")
-	if err != nil {
-		return fmt.Errorf("cannot build %s: %w", p.Name, err)
-	}
-	defer func() { _ = os.RemoveAll(temp) }()
-	b := builder{p: p, sdk: o.SDKDir, out: out, temp: temp}
-	lines, err := b.lines()
-	if err != nil {
-		return fmt.Errorf("cannot build %s: %w", p.Name, err)
-	}
-	for i := range lines {
-		if err := lines[i].run(ctx, p); err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
-// builder makes the command lines of one build.
-type builder struct {
-	p              *Project
-	sdk, out, temp string // temp is a folder for what lies between
+func (p *Project) build(ctx context.Context, o Options) error {
+	if o.Output == "" {
+		o.Output = p.Module()
+	}
+	temp, err := os.MkdirTemp("", "wasmtail-build-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(temp) }()
+	b := builder{p: p, temp: temp, out: filepath.Join(temp, "module.wasm"), log: o.Log}
+	if b.dir, err = filepath.Abs(p.dir); err != nil {
+		return err
+	}
+	if o.SDKDir != "" {
+		if b.sdk, err = filepath.Abs(o.SDKDir); err != nil {
+			return err
+		}
+	}
+	lines, err := b.lines(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range lines {
+		if err := b.run(ctx, lines[i]); err != nil {
+			return err
+		}
+	}
+	return publish(b.out, o.Output)
 }
 
-func (b *builder) lines() ([]commandLine, error) {
+// moduleMagic is what every WebAssembly file begins with.
+const moduleMagic = "\x00asm"
+
+// publish puts the module in its place.
+func publish(from, to string) error {
+	module, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("the compiler left no module: %w", err)
+	}
+	if !strings.HasPrefix(string(module), moduleMagic) {
+		return errors.New("what the compiler left is no WebAssembly module")
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // a module is no secret
+		return err
+	}
+	if err := durable.WriteFile(durable.OS{}, to, module); err != nil {
+		return err
+	}
+	return os.Chmod(to, 0o644) //nolint:gosec // a module is no secret
+}
+
+// builder makes and runs the command lines of one build.
+type builder struct {
+	p    *Project
+	dir  string // of the project, absolute
+	sdk  string // Options.SDKDir, absolute, or empty
+	temp string // a folder for what lies between
+	out  string // the module, in temp
+	log  io.Writer
+}
+
+func (b *builder) lines(ctx context.Context) ([]commandLine, error) {
 	switch b.p.Language {
 	case "c", "cpp":
-		return b.clang()
+		return b.clang(ctx)
 	case "rust":
-		return b.rust()
+		return b.rust(ctx)
 	case "assemblyscript":
 		return b.assemblyScript()
 	}
@@ -148,18 +201,30 @@ type commandLine struct {
 	name string
 	args []string
 	env  []string // beside this process's own
+	dir  string   // empty for the project's
 }
 
-func (c *commandLine) run(ctx context.Context, p *Project) error {
+// saidBytesMax bounds what is kept of a compiler's words.
+const saidBytesMax = 64 << 10
+
+func (b *builder) run(ctx context.Context, c commandLine) error {
 	cmd := exec.CommandContext(ctx, c.name, c.args...) //nolint:gosec // the compilers this package knows
-	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), c.env...)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("cannot build %s: %s: %w\n%s", p.Name, filepath.Base(c.name), err, said.String())
+	cmd.Dir = b.dir
+	if c.dir != "" {
+		cmd.Dir = c.dir
 	}
-	return nil
+	cmd.Env = append(os.Environ(), c.env...)
+	said, err := cmd.CombinedOutput()
+	if len(said) > saidBytesMax {
+		said = append(said[:saidBytesMax], "…\n"...)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", filepath.Base(c.name), err, said)
+	}
+	if b.log != nil {
+		_, err = b.log.Write(said)
+	}
+	return err
 }
 
 // firstOf returns the first of some programs that is on the path.
@@ -172,19 +237,16 @@ func firstOf(names ...string) string {
 	return ""
 }
 
-// sdkFolder is where the project finds a file of the SDK: beside its source, else
+// sdkFolder is where the project finds a file of the SDK: in its own folder, else
 // in the folder of the language below the SDK's.
-func (b *builder) sdkFolder(language, file string) (string, error) {
-	if exists(filepath.Join(b.p.dir, file)) {
-		return ".", nil
+func (b *builder) sdkFolder(file string) (string, error) {
+	if exists(filepath.Join(b.dir, file)) {
+		return b.dir, nil
 	}
 	if b.sdk == "" {
 		return "", fmt.Errorf("%s is missing: copy it beside the source, or name the SDK's folder with --sdk", file)
 	}
-	dir, err := filepath.Abs(filepath.Join(b.sdk, language))
-	if err != nil {
-		return "", fmt.Errorf("cannot find the SDK: %w", err)
-	}
+	dir := filepath.Join(b.sdk, b.p.Language)
 	if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
 		return "", fmt.Errorf("cannot find the SDK: %w", err)
 	}

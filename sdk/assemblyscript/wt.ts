@@ -933,7 +933,7 @@ export function json_get(object: Str, key: Str): Str {
   const e = end_of(object);
   let p = blank_(begin_of(object), e);
   if (p == e || load<u8>(p) != 0x7b) return NONE;
-  for (;;) {
+  while (p < e) {
     p = blank_(p + 1, e);
     if (p == e || load<u8>(p) != 0x22) return NONE;
     const behind = close_(p + 1, e);
@@ -948,6 +948,7 @@ export function json_get(object: Str, key: Str): Str {
     p = blank_(end, e);
     if (p == e || load<u8>(p) != 0x2c) return NONE;
   }
+  return NONE;
 }
 
 function hex4_(p: usize, e: usize): i32 {

@@ -245,7 +245,7 @@ export function copy(s: Str): Str {
 /** Finds key in a table of the agent's configuration, by its place there; the value
  * is in the arena. NONE when it is absent. */
 export function lookup(table: u32, key: Str): Str {
-  let cap: u32 = 256;
+  let cap = min(min<u32>(256, ARENA_BYTES - used_), room_);
   for (let i = 0; i < 2; i++) {
     const p = arena(cap);
     if (!p) return NONE;

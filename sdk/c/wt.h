@@ -202,7 +202,9 @@ WT__IN wt_str wt_copy(wt_str s) { return wt_join(s, (wt_str){s.e, s.e}); }
 /* wt_lookup finds key in a table of the agent's configuration, by its place
  * there, and puts the value into *out, in the arena. False when it is absent. */
 WT__FN bool wt_lookup(uint32_t table, wt_str key, wt_str *out) {
-  uint32_t cap = 256;
+  uint32_t left = WT_ARENA_BYTES - wt__used, cap = 256;
+  if (cap > left) cap = left;
+  if (cap > wt__room) cap = wt__room;
   for (int i = 0; i < 2; i++) {
     uint8_t *p = wt_arena(cap);
     if (!p) return false;

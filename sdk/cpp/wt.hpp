@@ -275,7 +275,9 @@ WT__IN Str copy(Str s) { return join(s, Str{s.e, s.e}); }
 // lookup finds key in a table of the agent's configuration, by its place
 // there, and puts the value into *out, in the arena. False when it is absent.
 WT__FN bool lookup(uint32_t table, Str key, Str &out) {
-  uint32_t cap = 256;
+  uint32_t left = WT_ARENA_BYTES - used_, cap = 256;
+  if (cap > left) cap = left;
+  if (cap > room_) cap = room_;
   for (int i = 0; i < 2; i++) {
     uint8_t *p = arena(cap);
     if (!p) return false;

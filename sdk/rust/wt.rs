@@ -641,7 +641,7 @@ impl<'a> Row<'a> {
 
 #[inline(never)]
 fn lookup(table: u32, key: &[u8]) -> Option<&'static [u8]> {
-    let mut cap = 256;
+    let mut cap = unsafe { 256.min(ARENA_BYTES - USED).min(ROOM) };
     for _ in 0..2 {
         let p = arena_alloc(cap);
         if p.is_null() {

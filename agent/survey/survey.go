@@ -8,17 +8,15 @@ package survey
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
+	"github.com/wasmtail/wasmtail/internal/access"
 	"github.com/wasmtail/wasmtail/internal/formats"
 )
 
@@ -109,8 +107,8 @@ func enter(root Root, path string, d fs.DirEntry) error {
 
 func unreadableDir(path string, err error, files *[]File) error {
 	if errors.Is(err, fs.ErrPermission) {
-		*files = append(*files, File{Path: path, Problem: "this user may not look into the folder",
-			Fix: fmt.Sprintf("sudo setfacl -m u:%s:rx %s", userName(), path)})
+		why := access.Explain(path, err)
+		*files = append(*files, File{Path: path, Problem: why.Reason, Fix: why.Fix})
 	}
 	return fs.SkipDir
 }
@@ -136,16 +134,9 @@ func look(roots []Root, root Root, path string, d fs.DirEntry) (f File, ok bool)
 	f = File{Path: path, Size: info.Size()}
 	sample, err := readSample(path)
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		f.Problem = fmt.Sprintf("no permission (%s)", info.Mode().Perm())
-		gid := uint32(0)
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			gid = st.Gid
-		}
-		f.Fix = permissionFix(path, info.Mode(), gid)
-		return f, true
 	case err != nil:
-		f.Problem = err.Error()
+		why := access.Explain(path, err)
+		f.Problem, f.Fix = why.Reason, why.Fix
 		return f, true
 	case slices.Contains(sample, 0): // binary: wtmp, journals, databases
 		return File{}, false
@@ -175,28 +166,10 @@ func isArchive(name string) bool {
 }
 
 func readSample(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	return io.ReadAll(io.LimitReader(f, sampleBytes))
-}
-
-// permissionFix is the smallest change that lets this user read the file:
-// joining its group where the group may read it, else an access list entry.
-func permissionFix(path string, mode fs.FileMode, gid uint32) string {
-	if mode.Perm()&0o040 != 0 {
-		if g, err := user.LookupGroupId(strconv.Itoa(int(gid))); err == nil && g.Name != "root" {
-			return fmt.Sprintf("sudo usermod -aG %s %s   # then log in again", g.Name, userName())
-		}
-	}
-	return fmt.Sprintf("sudo setfacl -m u:%s:r %s", userName(), path)
-}
-
-func userName() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return strconv.Itoa(os.Getuid())
 }

@@ -2,9 +2,7 @@ package survey
 
 import (
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,13 +45,4 @@ func TestSuffixesNarrowAFolder(t *testing.T) {
 	files := Find([]Root{{Dir: dir, Suffixes: []string{".log"}}}, "")
 	require.Len(t, files, 1)
 	require.Equal(t, log, files[0].Path)
-}
-
-func TestTheFixNamesTheGroupThatMayRead(t *testing.T) {
-	adm, err := user.LookupGroup("adm")
-	require.NoError(t, err)
-	gid, err := strconv.ParseUint(adm.Gid, 10, 32)
-	require.NoError(t, err)
-	require.Contains(t, permissionFix("/var/log/a.log", 0o640, uint32(gid)), "usermod -aG adm")
-	require.Contains(t, permissionFix("/var/log/a.log", 0o600, uint32(gid)), "setfacl -m u:")
 }

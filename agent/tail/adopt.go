@@ -42,6 +42,7 @@ type newcomer struct {
 func (t *Tailer) file(d *directory, e *dirEntry, path string) {
 	if e.link == nil {
 		if g := t.byID[identity{d.id.dev, e.ino}]; g != nil && g.fd >= 0 && !g.spooled {
+			t.recovered(path)
 			t.attach(g, d, e, path)
 			return
 		}
@@ -100,12 +101,12 @@ func (t *Tailer) orphanFamily(path string) bool {
 func (t *Tailer) openNewcomer(n *newcomer) {
 	if len(t.byID) >= t.config.FilesMax {
 		t.alarm("more files than max_files: some are not read", "", nil)
-		t.failures[n.path] = &failure{reason: "more files than max_files", entry: n.entry, dir: n.dir, retryAt: t.now() + retryInterval}
+		t.failed(n.path, failure{reason: "more files than max_files", entry: n.entry, dir: n.dir})
 		return
 	}
 	if t.open >= t.config.OpenFilesMax && !t.makeRoom() {
 		t.alarm("too many open files: some wait until others are read; raise LimitNOFILE", n.path, nil)
-		t.failures[n.path] = &failure{reason: "too many open files", entry: n.entry, dir: n.dir, retryAt: t.now() + retryInterval}
+		t.failed(n.path, failure{reason: "too many open files", entry: n.entry, dir: n.dir})
 		return
 	}
 	fd, err := openFile(n.path)
@@ -148,9 +149,7 @@ func (t *Tailer) openFailed(n *newcomer, err error) {
 		// Gone again, or nothing to read: a later scan sees what became of it.
 		n.entry.ino = 0
 	default:
-		t.fail(n.path, "cannot open the file", err)
-		f := t.failures[n.path]
-		f.entry, f.dir = n.entry, n.dir
+		t.failEntry(n.path, failure{reason: "cannot open the file", err: err, entry: n.entry, dir: n.dir})
 	}
 }
 

@@ -164,6 +164,9 @@ func (t *Tailer) scan(d *directory, now int64) {
 			if e.epoch != d.epoch {
 				t.detach(e)
 				delete(d.entries, name)
+				if len(t.failures) > 0 {
+					delete(t.failures, filepath.Join(d.path, name))
+				}
 			}
 		}
 	}
@@ -232,11 +235,18 @@ func (t *Tailer) entry(d *directory, e *dirEntry) {
 	switch kind {
 	case kindDir:
 		t.descend(d, path)
+		if t.meant(path) {
+			t.refuse(d, e, path)
+		}
 	case kindLink:
 		e.link = &linkTarget{}
 		t.followLink(d, e)
 	case kindFile:
 		t.file(d, e, path)
+	default:
+		if t.included(path) {
+			t.refuse(d, e, path)
+		}
 	}
 }
 
@@ -286,6 +296,9 @@ func (t *Tailer) followLink(d *directory, e *dirEntry) {
 		if !t.loops(d, st.id) {
 			e.link.id = st.id
 			t.descend(d, path)
+			if t.meant(path) {
+				t.refuse(d, e, path)
+			}
 		}
 	case st.regular && t.included(path):
 		real, err := filepath.EvalSymlinks(path)
@@ -296,6 +309,10 @@ func (t *Tailer) followLink(d *directory, e *dirEntry) {
 		t.detach(e)
 		t.target(real, path)
 		t.file(d, e, path)
+	case !st.regular && t.included(path):
+		e.link.id = st.id
+		t.detach(e)
+		t.refuse(d, e, path)
 	}
 }
 

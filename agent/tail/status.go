@@ -1,16 +1,12 @@
 package tail
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os/user"
 	"sort"
 	"time"
 )
 
-// FileStatus is what is known about one generation of a file, or about a file or
-// directory that cannot be read (then Generation is empty).
+// FileStatus is what is known about one generation of a file, or about a name that
+// cannot be read or is no file (then Generation is empty).
 type FileStatus struct {
 	Path       string `json:"path"`
 	Generation string `json:"generation,omitempty"`
@@ -70,12 +66,9 @@ func (t *Tailer) status() []FileStatus {
 		list = append(list, g.status())
 	}
 	for path, f := range t.failures {
-		s := FileStatus{Path: path, State: "unreadable", Reason: f.reason, BehindSince: time.Unix(0, f.since)}
+		s := FileStatus{Path: path, State: "unreadable", Reason: f.reason, Fix: f.fix, BehindSince: time.Unix(0, f.since)}
 		if f.err != nil {
 			s.Reason += ": " + f.err.Error()
-			if hint := hintFor(path, f.err); hint != nil {
-				s.Fix = hint.Error()
-			}
 		}
 		list = append(list, s)
 	}
@@ -119,16 +112,4 @@ func (g *generation) status() FileStatus {
 		s.State = "idle"
 	}
 	return s
-}
-
-// hintFor says what a user can do about an error, nil if nothing comes to mind.
-func hintFor(path string, err error) error {
-	if !errors.Is(err, fs.ErrPermission) {
-		return nil
-	}
-	name := "USER"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	return fmt.Errorf("sudo setfacl -m u:%s:rX %q", name, path)
 }

@@ -1,11 +1,9 @@
 package tail
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 )
@@ -236,50 +234,4 @@ func (t *Tailer) makeRoom() bool {
 		}
 	}
 	return false
-}
-
-// failure is a file or directory that cannot be read.
-type failure struct {
-	reason  string
-	err     error
-	entry   *dirEntry
-	dir     *directory
-	retryAt int64
-	since   int64
-}
-
-func (t *Tailer) fail(path, reason string, err error) {
-	now := t.now()
-	f := t.failures[path]
-	if f == nil {
-		f = &failure{since: now}
-		t.failures[path] = f
-		t.alarm(reason, path, errors.Join(err, hintFor(path, err)))
-	}
-	f.reason, f.err, f.retryAt = reason, err, now+retryInterval
-}
-
-// retryFailures tries again what could not be opened.
-func (t *Tailer) retryFailures(now int64) {
-	for path, f := range t.failures {
-		if now < f.retryAt {
-			continue
-		}
-		f.retryAt = now + retryInterval
-		if f.entry == nil || f.dir == nil {
-			if d := t.dirs[path]; d != nil {
-				d.dirty = true
-			} else if now-f.since > int64(time.Minute) {
-				delete(t.failures, path)
-			}
-			continue
-		}
-		if f.dir.entries[f.entry.name] != f.entry {
-			delete(t.failures, path)
-			continue
-		}
-		if f.entry.gen == nil {
-			t.entry(f.dir, f.entry)
-		}
-	}
 }

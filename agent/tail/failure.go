@@ -1,0 +1,134 @@
+package tail
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/wasmtail/wasmtail/internal/access"
+)
+
+// failure is a file or directory that cannot be read, or a name that is included
+// and is no file.
+type failure struct {
+	reason  string
+	err     error
+	fix     string
+	entry   *dirEntry
+	dir     *directory
+	retryAt int64
+	since   int64
+}
+
+// failed remembers f for the status, and reports whether that is news.
+func (t *Tailer) failed(path string, f failure) bool {
+	now := t.now()
+	f.since, f.retryAt = now, now+retryInterval
+	old := t.failures[path]
+	known := old != nil && old.reason == f.reason
+	if known {
+		f.since = old.since
+		if f.fix == "" {
+			f.fix = old.fix
+		}
+	}
+	t.failures[path] = &f
+	return !known
+}
+
+// fail remembers that something could not be done to a path.
+func (t *Tailer) fail(path, reason string, err error) {
+	t.failEntry(path, failure{reason: reason, err: err})
+}
+
+func (t *Tailer) failEntry(path string, f failure) {
+	if !t.failed(path, f) {
+		return
+	}
+	err := f.err
+	if fix := access.Explain(path, err).Fix; fix != "" {
+		t.failures[path].fix = fix
+		err = errors.Join(err, errors.New(fix))
+	}
+	t.alarm(f.reason, path, err)
+}
+
+// refuse remembers that a name is included and is not a file.
+func (t *Tailer) refuse(d *directory, e *dirEntry, path string) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return // gone again: a later scan sees what became of it
+	}
+	reason, fix := unfit(info.Mode(), path)
+	if reason == "" {
+		return
+	}
+	if t.failed(path, failure{reason: reason, fix: fix, entry: e, dir: d}) {
+		t.alarm("a name that is included "+reason, path, errors.New(fix))
+	}
+}
+
+// unfit says what a name is if it is not a file, and what the user can do.
+func unfit(mode fs.FileMode, path string) (reason, fix string) {
+	const exclude = "let the program write to a file, or add the path to exclude"
+	switch {
+	case mode.IsDir():
+		return "is a folder, not a file: only files have lines", "write " + filepath.Join(path, "*") + " to follow the files in it"
+	case mode&fs.ModeNamedPipe != 0:
+		return "is a named pipe, not a file: what is read from it is gone and cannot be read again", exclude
+	case mode&fs.ModeSocket != 0:
+		return "is a socket, not a file: it cannot be read", exclude
+	case mode&fs.ModeDevice != 0:
+		return "is a device, not a file: it has no end and no positions", "add the path to exclude"
+	}
+	return "", ""
+}
+
+// meant reports whether a pattern was written for path as a file: one that ends
+// in * or ** includes folders by chance.
+func (t *Tailer) meant(path string) bool {
+	for i := range t.include {
+		p := t.include[i].pattern
+		if strings.Trim(filepath.Base(p), "*") != "" && t.include[i].match(path) {
+			return t.included(path)
+		}
+	}
+	return false
+}
+
+// recovered forgets the failure of a name.
+func (t *Tailer) recovered(path string) {
+	if len(t.failures) > 0 {
+		delete(t.failures, path)
+	}
+}
+
+// retryFailures tries again what could not be opened.
+func (t *Tailer) retryFailures(now int64) {
+	for path, f := range t.failures {
+		if now < f.retryAt {
+			continue
+		}
+		f.retryAt = now + retryInterval
+		if f.entry == nil || f.dir == nil {
+			if d := t.dirs[path]; d != nil {
+				d.dirty = true
+			} else if now-f.since > int64(time.Minute) {
+				delete(t.failures, path)
+			}
+			continue
+		}
+		if f.dir.entries[f.entry.name] != f.entry {
+			delete(t.failures, path)
+			continue
+		}
+		if f.entry.gen != nil { // it was renamed here
+			delete(t.failures, path)
+			continue
+		}
+		t.entry(f.dir, f.entry)
+	}
+}

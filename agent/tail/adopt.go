@@ -414,7 +414,7 @@ func (t *Tailer) begin(n *newcomer, start int64, finished bool) *generation {
 	if size > 0 && !n.packed {
 		g.head, _ = headOf(g.fd, size, t.head[:])
 	}
-	if start > 0 && !finished {
+	if start > 0 && !n.packed {
 		marker, err := markerOf(g.fd, start, t.head[:])
 		if err != nil {
 			g.read.Store(0) // truncated in this moment: it is a new file

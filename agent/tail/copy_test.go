@@ -60,6 +60,9 @@ func TestCopy_ShorterThanWhatWasReadBeforeARestart(t *testing.T) {
 		}
 		r.settle()
 		require.Equal(t, want, r.got.order)
+		r.restart() // what was found to be a copy stays one
+		r.settle()
+		require.Equal(t, want, r.got.order)
 		r.stop()
 	}
 }

@@ -1,0 +1,54 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasmtail/wasmtail/agent"
+	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/agent/tail"
+	"github.com/wasmtail/wasmtail/internal/durable"
+)
+
+// TestStatusNamesAPipe follows a named pipe, and prints what is known about it.
+func TestStatusNamesAPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	require.NoError(t, syscall.Mkfifo(path, 0o600))
+	store, err := checkpoint.Open(durable.NewMem(), "/state")
+	require.NoError(t, err)
+	log := logrus.New()
+	log.SetOutput(t.Output())
+	tailer, err := tail.New(tail.Config{Pipeline: "p", Include: []string{path}}, store, log)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { _ = tailer.Run(ctx, nil); close(ended) }() // nothing is read
+	defer func() { cancel(); <-ended }()
+	require.Eventually(t, func() bool { return len(tailer.Status()) == 1 }, 10*time.Second, 10*time.Millisecond)
+
+	const reason, fix = "is a named pipe, not a file: ", "add the path to exclude"
+	files := tailer.Status()
+	var text bytes.Buffer
+	printFiles(&text, []fileLine{{"p", files[0]}}, time.Now())
+	require.Regexp(t, path+` +p +unreadable`, text.String())
+	require.Regexp(t, `└ `+reason+`.*; fix: .*`+fix, text.String())
+
+	raw, err := json.Marshal(agent.PipelineStatus{Files: files})
+	require.NoError(t, err)
+	var got struct {
+		Files []map[string]any `json:"files"`
+	}
+	require.NoError(t, json.Unmarshal(raw, &got))
+	require.Contains(t, got.Files[0]["reason"], reason)
+	require.Contains(t, got.Files[0]["fix"], fix)
+}

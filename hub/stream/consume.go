@@ -17,9 +17,17 @@ import (
 )
 
 const (
-	// flushEvery is how long a row may wait before queries see it. Measured: at
-	// full load the store is flushed by size anyway, so it costs nothing there.
-	flushEvery = 100 * time.Millisecond
+	// flushSoon is how long the first row after a pause waits for others before
+	// queries see it: about as long as it takes a sender to have its answer and
+	// send the next batch.
+	flushSoon = 5 * time.Millisecond
+	// flushEvery is the least time between two flushes, and so about the longest
+	// wait. Measured: at full load the store is flushed by size anyway, so it
+	// costs nothing there.
+	flushEvery = 50 * time.Millisecond
+	// flushRemote is how long rows for a remote store wait for others. It shows
+	// them a second later: making haste would only make more requests.
+	flushRemote = 100 * time.Millisecond
 	// sealEvery is how often the store is sealed, if it has settled by then: the
 	// most that a restart has to compare with the store.
 	sealEvery = time.Second
@@ -48,13 +56,25 @@ func (s *Stream) Run(ctx context.Context) error {
 		}
 		s.stats.restarts.Add(1)
 		s.o.Log.WithError(err).Warn("the store failed; reading the stream again from the last saved message")
-		if !sleep(ctx, retryWait+s.o.VisibleAfter) {
+		if !s.reload(ctx) {
 			return nil
 		}
-		if err := s.load(ctx); err != nil {
-			s.o.Log.WithError(err).Warn("cannot load the ledger; trying again")
-		}
 	}
+}
+
+// reload goes back to the ledger that was saved last. The one in memory counts
+// rows that the fault may have lost: with it they would be passed over, so
+// nothing goes on before the other has been read. It is false when ctx ends
+// first.
+func (s *Stream) reload(ctx context.Context) bool {
+	for sleep(ctx, retryWait) {
+		err := s.load(ctx)
+		if err == nil {
+			return true
+		}
+		s.o.Log.WithError(err).Warn("cannot load the ledger; trying again")
+	}
+	return false
 }
 
 // sleep waits, and returns false when ctx ends first.
@@ -82,6 +102,7 @@ type pass struct {
 	sealed  uint64 // last, at the last seal
 	visible Visible
 	flushAt time.Time // zero: nothing to flush
+	flushed time.Time // the last flush
 	sealAt  time.Time
 	purgeAt time.Time
 	hidden  []due // rows that a remote store does not show yet
@@ -109,9 +130,13 @@ func (s *Stream) consume(ctx context.Context) error {
 		settled: make(chan error, 1),
 		build:   rowBuilder{rows: rows, retention: s.o.Retention, minTime: math.MaxInt64, maxTime: math.MinInt64},
 	}
-	// What an earlier pass has written must be visible before it is asked for.
+	// What an earlier pass, or the hub before a crash, has written must be visible
+	// before it is asked for.
 	if err := s.o.Writer.Flush(ctx); err != nil {
 		return err
+	}
+	if p.until > applied && !sleep(ctx, s.o.VisibleAfter) {
+		return nil
 	}
 	cons, err := s.bus.js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: applied + 1,
@@ -214,6 +239,7 @@ func (p *pass) flush(ctx context.Context) error {
 	if err := p.s.o.Writer.Flush(ctx); err != nil {
 		return err
 	}
+	p.flushed = time.Now()
 	v := p.visible
 	p.visible = Visible{}
 	p.build.minTime, p.build.maxTime = math.MaxInt64, math.MinInt64
@@ -372,9 +398,21 @@ func (p *pass) take(ctx context.Context, m jetstream.Msg) error {
 	p.s.stats.lastSeq.Store(seq)
 	p.s.stats.lagNanos.Store(int64(time.Since(at)))
 	if p.flushAt.IsZero() {
-		p.flushAt = time.Now().Add(flushEvery)
+		p.flushAt = p.nextFlush(time.Now())
 	}
 	return nil
+}
+
+// nextFlush is when to flush rows of which the first has come now.
+func (p *pass) nextFlush(now time.Time) time.Time {
+	if p.s.o.VisibleAfter > 0 {
+		return now.Add(flushRemote)
+	}
+	at := now.Add(flushSoon)
+	if next := p.flushed.Add(flushEvery); next.After(at) {
+		return next
+	}
+	return at
 }
 
 // decode fills p.group and p.id, and returns when the message was received.

@@ -28,26 +28,29 @@ type rig struct {
 	dir    string
 	engine *store.Engine
 	stream *Stream
+	run    func()
 	stop   func()
 }
 
-func openRig(t *testing.T, dir string, wrap func(store.Writer) store.Writer) *rig {
+// newStopped opens a stream that does not run; change, if not nil, changes its
+// options.
+func newStopped(t *testing.T, dir string, change func(*Options)) *rig {
 	t.Helper()
 	const retention = 30 * 24 * time.Hour
 	e, err := store.Open(store.Options{Dir: dir + "/store", Retention: retention})
 	require.NoError(t, err)
 	log := logrus.New()
 	log.SetOutput(t.Output())
-	var w store.Writer = e
-	if wrap != nil {
-		w = wrap(e)
+	o := Options{Dir: dir + "/stream", Writer: e, Querier: e, Retention: retention, Log: log}
+	if change != nil {
+		change(&o)
 	}
-	s, err := Open(context.Background(), Options{Dir: dir + "/stream", Writer: w, Querier: e, Retention: retention, Log: log})
+	s, err := Open(context.Background(), o)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var run sync.WaitGroup
-	run.Go(func() { _ = s.Run(ctx) })
 	r := &rig{t: t, dir: dir, engine: e, stream: s}
+	r.run = func() { run.Go(func() { _ = s.Run(ctx) }) }
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		run.Wait()
@@ -56,6 +59,14 @@ func openRig(t *testing.T, dir string, wrap func(store.Writer) store.Writer) *ri
 	})
 	t.Cleanup(r.stop)
 	require.NoError(t, s.CreateLogstore(context.Background(), "p", "web"))
+	return r
+}
+
+// openRig opens a stream, and runs it.
+func openRig(t *testing.T, dir string, change func(*Options)) *rig {
+	t.Helper()
+	r := newStopped(t, dir, change)
+	r.run()
 	return r
 }
 

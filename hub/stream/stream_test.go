@@ -146,7 +146,7 @@ func (f *faulty) Seal(ctx context.Context) (func(context.Context) error, error) 
 
 func TestStream_FaultsOfTheStoreLoseAndRepeatNothing(t *testing.T) {
 	t.Parallel()
-	r := openRig(t, t.TempDir(), func(w store.Writer) store.Writer { return &faulty{Writer: w} })
+	r := openRig(t, t.TempDir(), func(o *Options) { o.Writer = &faulty{Writer: o.Writer} })
 	const batches = 40
 	for i := range batches {
 		r.publish(batch(t, i*10, i*10+10))

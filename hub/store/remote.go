@@ -24,6 +24,9 @@ const (
 	insertBytesMax = 8 << 20
 	// lineBytesMax bounds one row of an answer.
 	lineBytesMax = 16 << 20
+	// requestTimeout is the default of Timeout: a server that takes 8 MiB in a
+	// minute is as good as down.
+	requestTimeout = time.Minute
 	// errorBytesMax bounds how much of an error answer is read.
 	errorBytesMax = 4 << 10
 )
@@ -40,6 +43,8 @@ type RemoteOptions struct {
 	Settle time.Duration
 	// SeqField names the numeric field by which the rows of a span are counted.
 	SeqField string
+	// Timeout bounds one request that writes or counts rows. 1 minute.
+	Timeout time.Duration
 	// Client sends the requests.
 	Client *http.Client
 }
@@ -49,8 +54,8 @@ type Remote struct {
 	o    RemoteOptions
 	enc  *zstd.Encoder
 	body []byte
-	// What this span holds, by project.
-	span map[string]*spanCount
+	// What this span holds, and what body does, by project.
+	span, under map[string]*spanCount
 }
 
 // spanCount is what was written to one project.
@@ -72,6 +77,9 @@ func Dial(o RemoteOptions) (*Remote, error) {
 		}
 		*s = strings.TrimSuffix(*s, "/")
 	}
+	if o.Timeout <= 0 {
+		o.Timeout = requestTimeout
+	}
 	if o.Client == nil {
 		o.Client = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	}
@@ -79,7 +87,7 @@ func Dial(o RemoteOptions) (*Remote, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a compressor: %w", err)
 	}
-	return &Remote{o: o, enc: enc, span: make(map[string]*spanCount)}, nil
+	return &Remote{o: o, enc: enc, span: make(map[string]*spanCount), under: make(map[string]*spanCount)}, nil
 }
 
 // Close releases idle connections.
@@ -96,6 +104,7 @@ func (r *Remote) Write(ctx context.Context, rows *Rows) error {
 	}
 	var err error
 	r.body = r.body[:0]
+	clear(r.under)
 	rows.lr.ForEachRow(func(_ uint64, row *logstorage.InsertRow) {
 		if err != nil {
 			return
@@ -112,13 +121,19 @@ func (r *Remote) Write(ctx context.Context, rows *Rows) error {
 	return err
 }
 
-// count notes one row of the span.
-func (r *Remote) count(project string, fields []Field) {
-	c := r.span[project]
+// countIn is what counts holds for a project.
+func countIn(counts map[string]*spanCount, project string) *spanCount {
+	c := counts[project]
 	if c == nil {
 		c = &spanCount{seqMin: ^uint64(0)}
-		r.span[project] = c
+		counts[project] = c
 	}
+	return c
+}
+
+// count notes one row of the body.
+func (r *Remote) count(project string, fields []Field) {
+	c := countIn(r.under, project)
 	c.rows++
 	for i := range fields {
 		if fields[i].Name != r.o.SeqField {
@@ -131,7 +146,21 @@ func (r *Remote) count(project string, fields []Field) {
 	}
 }
 
+// taken adds what the body holds to the span. Only what the server has taken
+// counts: the rest is written again, and would be missed as if it were lost.
+func (r *Remote) taken() {
+	for project, u := range r.under {
+		c := countIn(r.span, project)
+		c.rows += u.rows
+		c.seqMin, c.seqMax = min(c.seqMin, u.seqMin), max(c.seqMax, u.seqMax)
+	}
+	clear(r.under)
+}
+
+// insert sends the body.
 func (r *Remote) insert(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
+	defer cancel()
 	body := r.enc.EncodeAll(r.body, nil)
 	r.body = r.body[:0]
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.o.InsertURL+"/internal/insert?version=v1", bytes.NewReader(body))
@@ -147,8 +176,9 @@ func (r *Remote) insert(ctx context.Context) error {
 	if resp.StatusCode/100 != 2 {
 		return answerError("write to the store", resp)
 	}
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, errorBytesMax))
-	return err
+	r.taken()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, errorBytesMax)) // so that the connection serves again
+	return nil
 }
 
 func answerError(verb string, resp *http.Response) error {
@@ -183,6 +213,8 @@ func (r *Remote) Seal(context.Context) (func(context.Context) error, error) {
 
 // verify counts the rows of a span.
 func (r *Remote) verify(ctx context.Context, project string, c *spanCount) error {
+	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
+	defer cancel()
 	var found uint64
 	q := Query{
 		Project: project,

@@ -589,8 +589,8 @@ export function begin(first: u32, events: u32): void {
   why_ = 0;
 }
 
-/** Ends the row. False when it did not fit: then its events were given back, and the
- * function returns. */
+/** Ends the row. False when it did not fit: then the function returns, and the agent
+ * gives what is left again. */
 // @ts-ignore: decorator
 @inline
 export function end(status: Status): bool {
@@ -616,7 +616,8 @@ function fold_(status: Status): void {
 }
 
 // A row that does not fit: give its events back or, when they have the whole table
-// for themselves, say so in a row of their own.
+// for themselves, say so in a row of their own. Either way this call ends, so that
+// nothing more comes of those events.
 function overflow_(): bool {
   done_ = split_done_;
   rows_ = split_rows_;
@@ -637,7 +638,7 @@ function overflow_(): bool {
   done_ = at + 28;
   rows_ = 1;
   consumed_ = first_ + events_;
-  return true;
+  return false;
 }
 
 /** Says that nothing can be made of this batch, which then goes on as it is. The text,
@@ -1050,15 +1051,23 @@ export function parse_int(s: Str): bool {
   const e = end_of(s);
   const minus = p < e && load<u8>(p) == 0x2d;
   if (minus) p++;
-  return p < e && parse_digits_(p, e, minus);
+  if (p == e) return false;
+  if (e - p > 18) return parse_long_(p, e, minus);
+  let v: i64 = 0;
+  do {
+    const d = <u32>load<u8>(p) - 0x30;
+    if (d > 9) return false;
+    v = v * 10 + d;
+  } while (++p < e);
+  int_value = minus ? -v : v;
+  return true;
 }
-function parse_digits_(p: usize, e: usize, minus: bool): bool {
-  const long = e - p > 18;
+// For what may be more than 64 bits hold.
+function parse_long_(p: usize, e: usize, minus: bool): bool {
   let v: u64 = 0;
   for (; p < e; p++) {
     const d = <u32>load<u8>(p) - 0x30;
-    if (d > 9) return false;
-    if (long && v > (0x8000000000000000 - <u64>d) / 10) return false;
+    if (d > 9 || v > (0x8000000000000000 - <u64>d) / 10) return false;
     v = v * 10 + d;
   }
   if (v > <u64>i64.MAX_VALUE + (minus ? 1 : 0)) return false;

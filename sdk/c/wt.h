@@ -329,7 +329,7 @@ typedef struct {
 
 WT__IN void wt__put(wt_row *r, uint32_t word, uint32_t a, uint32_t b) {
   uint32_t *out = r->out;
-  if (WT__UNLIKELY(r->end - out < 3)) {
+  if (WT__UNLIKELY((uintptr_t)out > (uintptr_t)r->end - 12)) {
     r->full = 1;
     return;
   }
@@ -476,8 +476,9 @@ WT__IN wt_row wt_begin(wt_batch *b, uint32_t first, uint32_t events) {
 }
 
 /* A row that does not fit: give its events back or, when they have the whole
- * table for themselves, say so in a row of their own. */
-WT__FN bool wt__overflow(wt_batch *b, uint32_t first, uint32_t events) {
+ * table for themselves, say so in a row of their own. Either way this call ends,
+ * so that nothing more comes of those events. */
+WT__IN bool wt__overflow(wt_batch *b, uint32_t first, uint32_t events) {
   static const char text[] = "row too large";
   b->out = b->split_out;
   b->rows = b->split_rows;
@@ -497,11 +498,11 @@ WT__FN bool wt__overflow(wt_batch *b, uint32_t first, uint32_t events) {
   b->out = o + 7;
   b->rows = 1;
   b->consumed = first + events;
-  return true;
+  return false;
 }
 
-/* wt_end ends the row. False when it did not fit: then its events were given
- * back, and the function returns. */
+/* wt_end ends the row. False when it did not fit: then the function returns, and
+ * the agent gives what is left again. */
 WT__IN bool wt_end(wt_batch *b, wt_row *r, wt_status status) {
   uint32_t flags = r->flags, code = r->code;
   uint32_t *out = r->out;
@@ -782,22 +783,34 @@ WT__IN wt_str wt_unescape(wt_str s) {
 
 /* ---- numbers ---- */
 
-/* wt_parse_int reads digits with at most a minus before them: all of s, and
- * within 64 bits, or it is false. */
-WT__IN bool wt_parse_int(wt_str s, int64_t *n) {
-  bool minus = s.p < s.e && *s.p == '-';
-  if (minus) s.p++;
-  uint32_t len = wt_len(s);
+/* For what may be more than 64 bits hold. */
+WT__FN bool wt__parse_long(const uint8_t *p, const uint8_t *e, bool minus, int64_t *n) {
   uint64_t v = 0;
-  if (len == 0) return false;
-  for (const uint8_t *p = s.p; p < s.e; p++) {
+  for (; p < e; p++) {
     uint32_t d = (uint32_t)*p - '0';
-    if (d > 9) return false;
-    if (WT__UNLIKELY(len > 18 && v > (9223372036854775808u - d) / 10)) return false;
+    if (d > 9 || v > (9223372036854775808u - d) / 10) return false;
     v = v * 10 + d;
   }
   if (v > (uint64_t)INT64_MAX + minus) return false;
   *n = (int64_t)(minus ? 0 - v : v);
+  return true;
+}
+
+/* wt_parse_int reads digits with at most a minus before them: all of s, and
+ * within 64 bits, or it is false. */
+WT__IN bool wt_parse_int(wt_str s, int64_t *n) {
+  const uint8_t *p = s.p, *e = s.e;
+  bool minus = p < e && *p == '-';
+  if (WT__UNLIKELY(minus)) p++;
+  if (WT__UNLIKELY(p == e)) return false;
+  if (WT__UNLIKELY(e - p > 18)) return wt__parse_long(p, e, minus, n);
+  int64_t v = 0;
+  do {
+    uint32_t d = (uint32_t)*p - '0';
+    if (WT__UNLIKELY(d > 9)) return false;
+    v = v * 10 + d;
+  } while (++p < e);
+  *n = minus ? -v : v;
   return true;
 }
 

@@ -403,7 +403,7 @@ struct Row {
 
   WT__ME void put_(uint32_t word, uint32_t a, uint32_t b) {
     uint32_t *out = out_;
-    if (WT__UNLIKELY(end_ - out < 3)) {
+    if (WT__UNLIKELY((uintptr_t)out > (uintptr_t)end_ - 12)) {
       lost_ = 1;
       return;
     }
@@ -487,8 +487,8 @@ struct Batch {
     return r;
   }
 
-  // end ends the row. False when it did not fit: then its events were given back,
-  // and the function returns.
+  // end ends the row. False when it did not fit: then the function returns, and the
+  // agent gives what is left again.
   WT__ME bool end(Row &r, Status status) {
     uint32_t *out = r.out_;
     if (WT__UNLIKELY(status != OK || r.action_)) {
@@ -547,8 +547,9 @@ struct Batch {
     result_.msg_len = why.size();
   }
   // A row that does not fit: give its events back or, when they have the whole
-  // table for themselves, say so in a row of their own.
-  __attribute__((noinline)) bool overflow_(uint32_t first, uint32_t events) {
+  // table for themselves, say so in a row of their own. Either way this call ends,
+  // so that nothing more comes of those events.
+  WT__ME bool overflow_(uint32_t first, uint32_t events) {
     static const char text[] = "row too large";
     out_ = split_out_;
     rows_ = split_rows_;
@@ -568,7 +569,7 @@ struct Batch {
     out_ = o + 7;
     rows_ = 1;
     consumed_ = first + events;
-    return true;
+    return false;
   }
 };
 
@@ -710,22 +711,34 @@ WT__IN Str unescape(Str s) {
 
 // ---- numbers ----
 
-// parse_int reads digits with at most a minus before them: all of s, and
-// within 64 bits, or it is false.
-WT__IN bool parse_int(Str s, int64_t &n) {
-  bool minus = s.p < s.e && *s.p == '-';
-  if (minus) s.p++;
-  uint32_t len = s.size();
+// For what may be more than 64 bits hold.
+WT__FN bool parse_long_(const uint8_t *p, const uint8_t *e, bool minus, int64_t &n) {
   uint64_t v = 0;
-  if (len == 0) return false;
-  for (const uint8_t *p = s.p; p < s.e; p++) {
+  for (; p < e; p++) {
     uint32_t d = (uint32_t)*p - '0';
-    if (d > 9) return false;
-    if (WT__UNLIKELY(len > 18 && v > (9223372036854775808u - d) / 10)) return false;
+    if (d > 9 || v > (9223372036854775808u - d) / 10) return false;
     v = v * 10 + d;
   }
   if (v > (uint64_t)INT64_MAX + minus) return false;
   n = (int64_t)(minus ? 0 - v : v);
+  return true;
+}
+
+// parse_int reads digits with at most a minus before them: all of s, and within 64
+// bits, or it is false.
+WT__IN bool parse_int(Str s, int64_t &n) {
+  const uint8_t *p = s.p, *e = s.e;
+  bool minus = p < e && *p == '-';
+  if (WT__UNLIKELY(minus)) p++;
+  if (WT__UNLIKELY(p == e)) return false;
+  if (WT__UNLIKELY(e - p > 18)) return parse_long_(p, e, minus, n);
+  int64_t v = 0;
+  do {
+    uint32_t d = (uint32_t)*p - '0';
+    if (WT__UNLIKELY(d > 9)) return false;
+    v = v * 10 + d;
+  } while (++p < e);
+  n = minus ? -v : v;
   return true;
 }
 

@@ -812,8 +812,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Ends the row. False when it did not fit: then its events were given back,
-    /// and the function returns.
+    /// Ends the row. False when it did not fit: then the function returns, and the
+    /// agent gives what is left again.
     #[inline(always)]
     pub fn end(&mut self, mut r: Row<'a>, status: Status) -> bool {
         if status != Status::Ok || r.action != 0 {
@@ -843,7 +843,8 @@ impl<'a> Batch<'a> {
     }
 
     // A row that does not fit: give its events back or, when they have the whole
-    // table for themselves, say so in a row of their own.
+    // table for themselves, say so in a row of their own. Either way this call ends,
+    // so that nothing more comes of those events.
     #[inline(never)]
     fn overflow(&mut self, first: u32, events: u32) -> bool {
         let text = "row too large";
@@ -869,7 +870,7 @@ impl<'a> Batch<'a> {
         }
         self.rows = 1;
         self.consumed = first + events;
-        true
+        false
     }
 
     /// Says that nothing can be made of this batch, which then goes on as it is.
@@ -1289,6 +1290,23 @@ fn decode(s: &[u8], q: &mut [u8]) -> usize {
 
 // ---- numbers ----
 
+// For what may be more than 64 bits hold.
+#[inline(never)]
+fn parse_long(digits: &[u8], minus: bool) -> Option<i64> {
+    let mut v: u64 = 0;
+    for &c in digits {
+        let d = c.wrapping_sub(b'0') as u64;
+        if d > 9 || v > ((1 << 63) - d) / 10 {
+            return None;
+        }
+        v = v * 10 + d;
+    }
+    if v > i64::MAX as u64 + minus as u64 {
+        return None;
+    }
+    Some(if minus { v.wrapping_neg() } else { v } as i64)
+}
+
 /// Reads digits with at most a minus before them: all of s, and within 64 bits, or
 /// it is None.
 #[inline(always)]
@@ -1298,21 +1316,18 @@ pub fn parse_int(s: &[u8]) -> Option<i64> {
     if digits.is_empty() {
         return None;
     }
-    let mut v: u64 = 0;
+    if digits.len() > 18 {
+        return parse_long(digits, minus);
+    }
+    let mut v: i64 = 0;
     for &c in digits {
-        let d = c.wrapping_sub(b'0') as u64;
+        let d = c.wrapping_sub(b'0');
         if d > 9 {
             return None;
         }
-        if digits.len() > 18 && v > ((1 << 63) - d) / 10 {
-            return None;
-        }
-        v = v * 10 + d;
+        v = v * 10 + d as i64;
     }
-    if v > i64::MAX as u64 + minus as u64 {
-        return None;
-    }
-    Some(if minus { v.wrapping_neg() } else { v } as i64)
+    Some(if minus { -v } else { v })
 }
 
 /// Reads a decimal number: all of s, such as -12, .5, 1e-3. None for anything

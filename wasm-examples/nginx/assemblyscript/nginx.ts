@@ -26,46 +26,56 @@ function setup(): void {
   field("user_agent", STRING, "header User-Agent, as written, - for none");
 }
 
-function parse(line: Str): Status {
-  open(chomp(line));
-  const addr = until(BLANK);
-  if (empty(addr) || !lit(DASH) || !lit(BLANK)) return NO_MATCH;
-  const user = until(BLANK);
-  if (empty(user) || !lit(OPEN)) return NO_MATCH;
-  const time = until(CLOSE);
-  if (empty(time) || !lit(BLANK) || !lit(QUOTE)) return NO_MATCH;
-  const request = quoted();
-  if (none(request) || !lit(BLANK)) return NO_MATCH;
-  const status = until(BLANK);
-  if (none(status)) return NO_MATCH;
-  const bytes = until(BLANK);
-  if (none(bytes) || !lit(QUOTE)) return NO_MATCH;
-  const referer = quoted();
-  if (none(referer) || !lit(BLANK) || !lit(QUOTE)) return NO_MATCH;
-  const agent = quoted();
-  if (none(agent) || !done()) return NO_MATCH;
-
+// Takes the request apart, which must have three parts.
+function put_request(request: Str): bool {
+  const behind = rest();
   open(request);
-  const method = until(BLANK);
-  if (empty(method)) return error(2, REQUEST);
-  const uri = until(BLANK);
-  const protocol = rest();
-  if (empty(uri) || empty(protocol) || has(protocol, BLANK)) return error(2, REQUEST);
-  if (!parse_int(status) || int_value < 0 || int_value > 999) return error(3, NUMBER);
-  const code = int_value;
-  const dash = is_byte(bytes, DASH);
-  if (!dash && (!parse_int(bytes) || int_value < 0)) return error(3, NUMBER);
-
-  put_str(ADDR, addr);
-  put_str(USER, user);
-  put_str(TIME, time);
+  const method = until(BLANK), uri = until(BLANK), protocol = rest();
+  open(behind);
+  if (empty(method) || empty(uri) || empty(protocol) || has(protocol, BLANK)) return false;
   put_str(METHOD, method);
   put_str(URI, uri);
   put_str(PROTOCOL, protocol);
-  put_int(STATUS, code);
-  if (!dash) put_int(BYTES, int_value);
-  put_str(REFERER, referer);
-  put_str(AGENT, agent);
+  return true;
+}
+
+// Fields are put as they are found: those of a line that turns out to be wrong are
+// forgotten. What is wrong inside of the line is told when its shape is known to be
+// right.
+function parse(line: Str): Status {
+  open(chomp(line));
+  let s = until(BLANK);
+  if (empty(s) || !lit(DASH) || !lit(BLANK)) return NO_MATCH;
+  put_str(ADDR, s);
+  s = until(BLANK);
+  if (empty(s) || !lit(OPEN)) return NO_MATCH;
+  put_str(USER, s);
+  s = until(CLOSE);
+  if (empty(s) || !lit(BLANK) || !lit(QUOTE)) return NO_MATCH;
+  put_str(TIME, s);
+
+  s = quoted();
+  if (none(s) || !lit(BLANK)) return NO_MATCH;
+  const three = put_request(s);
+  s = until(BLANK);
+  if (none(s)) return NO_MATCH;
+  let numbers = parse_int(s) && int_value >= 0 && int_value <= 999;
+  put_int(STATUS, int_value);
+  s = until(BLANK);
+  if (none(s) || !lit(QUOTE)) return NO_MATCH;
+  if (!is_byte(s, DASH)) {
+    numbers = parse_int(s) && int_value >= 0 && numbers;
+    put_int(BYTES, int_value);
+  }
+
+  s = quoted();
+  if (none(s) || !lit(BLANK) || !lit(QUOTE)) return NO_MATCH;
+  put_str(REFERER, s);
+  s = quoted();
+  if (none(s) || !done()) return NO_MATCH;
+  put_str(AGENT, s);
+  if (!three) return error(2, REQUEST);
+  if (!numbers) return error(3, NUMBER);
   return OK;
 }
 

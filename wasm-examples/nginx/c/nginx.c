@@ -17,35 +17,43 @@ static void setup(wt_setup *s) {
   wt_field(s, "user_agent", WT_STRING, "header User-Agent, as written, - for none");
 }
 
+/* Fields are put as they are found: those of a line that turns out to be wrong are
+ * forgotten. What is wrong inside of the line is told when its shape is known to be
+ * right. */
 static wt_status parse(wt_row *r, wt_str c) {
-  wt_str addr, user, time, request, status, bytes, referer, agent, method, uri;
+  wt_str s, request;
+  int64_t n = 0;
   c = wt_chomp(c);
-  if (!wt_until(&c, ' ', &addr) || addr.p == addr.e || !wt_lit(&c, '-') || !wt_lit(&c, ' ')) return WT_NO_MATCH;
-  if (!wt_until(&c, ' ', &user) || user.p == user.e || !wt_lit(&c, '[')) return WT_NO_MATCH;
-  if (!wt_until(&c, ']', &time) || time.p == time.e || !wt_lit(&c, ' ') || !wt_lit(&c, '"')) return WT_NO_MATCH;
+  if (!wt_until(&c, ' ', &s) || s.p == s.e || !wt_lit(&c, '-') || !wt_lit(&c, ' ')) return WT_NO_MATCH;
+  wt_put_str(r, ADDR, s);
+  if (!wt_until(&c, ' ', &s) || s.p == s.e || !wt_lit(&c, '[')) return WT_NO_MATCH;
+  wt_put_str(r, USER, s);
+  if (!wt_until(&c, ']', &s) || s.p == s.e || !wt_lit(&c, ' ') || !wt_lit(&c, '"')) return WT_NO_MATCH;
+  wt_put_str(r, TIME, s);
+
   if (!wt_quoted(&c, &request) || !wt_lit(&c, ' ')) return WT_NO_MATCH;
-  if (!wt_until(&c, ' ', &status) || !wt_until(&c, ' ', &bytes)) return WT_NO_MATCH;
-  if (!wt_lit(&c, '"') || !wt_quoted(&c, &referer) || !wt_lit(&c, ' ') || !wt_lit(&c, '"')) return WT_NO_MATCH;
-  if (!wt_quoted(&c, &agent) || c.p != c.e) return WT_NO_MATCH;
-
-  bool three = wt_until(&request, ' ', &method) && wt_until(&request, ' ', &uri);
-  if (!three || method.p == method.e || uri.p == uri.e || request.p == request.e || wt_find(request.p, request.e, ' ') != request.e)
-    return wt_error(r, 2, WT_TEXT("request"));
-  int64_t code, sent = 0;
-  bool none = wt_is(bytes, WT_TEXT("-"));
-  if (!wt_parse_int(status, &code) || code < 0 || code > 999 || (!none && (!wt_parse_int(bytes, &sent) || sent < 0)))
-    return wt_error(r, 3, WT_TEXT("number"));
-
-  wt_put_str(r, ADDR, addr);
-  wt_put_str(r, USER, user);
-  wt_put_str(r, TIME, time);
-  wt_put_str(r, METHOD, method);
-  wt_put_str(r, URI, uri);
+  bool three = wt_until(&request, ' ', &s) && s.p != s.e;
+  wt_put_str(r, METHOD, s);
+  three = three && wt_until(&request, ' ', &s) && s.p != s.e;
+  wt_put_str(r, URI, s);
+  three = three && request.p != request.e && wt_find(request.p, request.e, ' ') == request.e;
   wt_put_str(r, PROTOCOL, request);
-  wt_put_int(r, STATUS, code);
-  if (!none) wt_put_int(r, BYTES, sent);
-  wt_put_str(r, REFERER, referer);
-  wt_put_str(r, AGENT, agent);
+
+  if (!wt_until(&c, ' ', &s)) return WT_NO_MATCH;
+  bool numbers = wt_parse_int(s, &n) && n >= 0 && n <= 999;
+  wt_put_int(r, STATUS, n);
+  if (!wt_until(&c, ' ', &s) || !wt_lit(&c, '"')) return WT_NO_MATCH;
+  if (!wt_is(s, WT_TEXT("-"))) {
+    numbers = wt_parse_int(s, &n) && n >= 0 && numbers;
+    wt_put_int(r, BYTES, n);
+  }
+
+  if (!wt_quoted(&c, &s) || !wt_lit(&c, ' ') || !wt_lit(&c, '"')) return WT_NO_MATCH;
+  wt_put_str(r, REFERER, s);
+  if (!wt_quoted(&c, &s) || c.p != c.e) return WT_NO_MATCH;
+  wt_put_str(r, AGENT, s);
+  if (!three) return wt_error(r, 2, WT_TEXT("request"));
+  if (!numbers) return wt_error(r, 3, WT_TEXT("number"));
   return WT_OK;
 }
 

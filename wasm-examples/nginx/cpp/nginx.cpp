@@ -18,33 +18,42 @@ struct Nginx {
     s.field("user_agent", wt::STRING, "header User-Agent, as written, - for none");
   }
 
+  // Fields are put as they are found: those of a line that turns out to be wrong
+  // are forgotten. What is wrong inside of the line is told when its shape is known
+  // to be right.
   wt::Status parse(wt::Row &row, wt::Str line) {
-    wt::Str c = line.chomp(), addr, user, time, request, status, bytes, referer, agent, method, uri;
-    if (!c.until(' ', addr) || addr.empty() || !c.lit('-') || !c.lit(' ')) return wt::NO_MATCH;
-    if (!c.until(' ', user) || user.empty() || !c.lit('[')) return wt::NO_MATCH;
-    if (!c.until(']', time) || time.empty() || !c.lit(' ') || !c.lit('"')) return wt::NO_MATCH;
+    wt::Str c = line.chomp(), s, request;
+    int64_t n = 0;
+    if (!c.until(' ', s) || s.empty() || !c.lit('-') || !c.lit(' ')) return wt::NO_MATCH;
+    row.put_str(ADDR, s);
+    if (!c.until(' ', s) || s.empty() || !c.lit('[')) return wt::NO_MATCH;
+    row.put_str(USER, s);
+    if (!c.until(']', s) || s.empty() || !c.lit(' ') || !c.lit('"')) return wt::NO_MATCH;
+    row.put_str(TIME, s);
+
     if (!c.quoted(request) || !c.lit(' ')) return wt::NO_MATCH;
-    if (!c.until(' ', status) || !c.until(' ', bytes)) return wt::NO_MATCH;
-    if (!c.lit('"') || !c.quoted(referer) || !c.lit(' ') || !c.lit('"')) return wt::NO_MATCH;
-    if (!c.quoted(agent) || !c.empty()) return wt::NO_MATCH;
-
-    bool three = request.until(' ', method) && request.until(' ', uri);
-    if (!three || method.empty() || uri.empty() || request.empty() || request.has(' ')) return row.error(2, "request");
-    int64_t code, sent = 0;
-    bool none = bytes == "-";
-    if (!wt::parse_int(status, code) || code < 0 || code > 999 || (!none && (!wt::parse_int(bytes, sent) || sent < 0)))
-      return row.error(3, "number");
-
-    row.put_str(ADDR, addr);
-    row.put_str(USER, user);
-    row.put_str(TIME, time);
-    row.put_str(METHOD, method);
-    row.put_str(URI, uri);
+    bool three = request.until(' ', s) && !s.empty();
+    row.put_str(METHOD, s);
+    three = three && request.until(' ', s) && !s.empty();
+    row.put_str(URI, s);
+    three = three && !request.empty() && !request.has(' ');
     row.put_str(PROTOCOL, request);
-    row.put_int(STATUS, code);
-    if (!none) row.put_int(BYTES, sent);
-    row.put_str(REFERER, referer);
-    row.put_str(AGENT, agent);
+
+    if (!c.until(' ', s)) return wt::NO_MATCH;
+    bool numbers = wt::parse_int(s, n) && n >= 0 && n <= 999;
+    row.put_int(STATUS, n);
+    if (!c.until(' ', s) || !c.lit('"')) return wt::NO_MATCH;
+    if (s != "-") {
+      numbers = wt::parse_int(s, n) && n >= 0 && numbers;
+      row.put_int(BYTES, n);
+    }
+
+    if (!c.quoted(s) || !c.lit(' ') || !c.lit('"')) return wt::NO_MATCH;
+    row.put_str(REFERER, s);
+    if (!c.quoted(s) || !c.empty()) return wt::NO_MATCH;
+    row.put_str(AGENT, s);
+    if (!three) return row.error(2, "request");
+    if (!numbers) return row.error(3, "number");
     return wt::OK;
   }
 };

@@ -32,22 +32,11 @@ impl wt::Parser for Nginx {
     }
 
     fn parse<'a>(&mut self, row: &mut Row<'a>, line: &'a [u8]) -> Status {
-        match split(line) {
-            Some(parts) => put(row, parts),
+        match read(row, line) {
+            Some(status) => status,
             None => Status::NoMatch,
         }
     }
-}
-
-struct Parts<'a> {
-    addr: &'a [u8],
-    user: &'a [u8],
-    time: &'a [u8],
-    request: &'a [u8],
-    status: &'a [u8],
-    bytes: &'a [u8],
-    referer: &'a [u8],
-    agent: &'a [u8],
 }
 
 // some is Some(s) unless s is empty.
@@ -70,61 +59,51 @@ fn need(condition: bool) -> Option<()> {
     }
 }
 
+// read puts fields as it finds them: those of a line that turns out to be wrong are
+// forgotten. What is wrong inside of the line is told when its shape is known to be
+// right. None is for a line of another shape.
 #[inline(always)]
-fn split(line: &[u8]) -> Option<Parts> {
+fn read<'a>(row: &mut Row<'a>, line: &'a [u8]) -> Option<Status> {
     let mut c = line.chomp();
-    let addr = some(c.until(b' ')?)?;
+    row.put_str(ADDR, some(c.until(b' ')?)?);
     need(c.lit(b'-') && c.lit(b' '))?;
-    let user = some(c.until(b' ')?)?;
+    row.put_str(USER, some(c.until(b' ')?)?);
     need(c.lit(b'['))?;
-    let time = some(c.until(b']')?)?;
+    row.put_str(TIME, some(c.until(b']')?)?);
     need(c.lit(b' ') && c.lit(b'"'))?;
-    let request = c.quoted()?;
+
+    let three = put_request(row, c.quoted()?).is_some();
     need(c.lit(b' '))?;
-    let status = c.until(b' ')?;
+    let status = wt::parse_int(c.until(b' ')?).unwrap_or(-1);
+    row.put_int(STATUS, status);
     let bytes = c.until(b' ')?;
     need(c.lit(b'"'))?;
-    let referer = c.quoted()?;
-    need(c.lit(b' ') && c.lit(b'"'))?;
-    let agent = c.quoted()?;
-    need(c.is_empty())?;
-    Some(Parts { addr, user, time, request, status, bytes, referer, agent })
-}
-
-// three takes the request apart.
-#[inline(always)]
-fn three(mut request: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let method = some(request.until(b' ')?)?;
-    let uri = some(request.until(b' ')?)?;
-    need(!request.is_empty() && !request.has(b' '))?;
-    Some((method, uri, request))
-}
-
-#[inline(always)]
-fn put<'a>(row: &mut Row<'a>, p: Parts<'a>) -> Status {
-    let (method, uri, protocol) = match three(p.request) {
-        Some(parts) => parts,
-        None => return row.error(2, "request"),
-    };
-    let none = p.bytes == b"-";
-    let sent = if none { Some(0) } else { wt::parse_int(p.bytes) };
-    let (status, sent) = match (wt::parse_int(p.status), sent) {
-        (Some(status), Some(sent)) if (0..=999).contains(&status) && sent >= 0 => (status, sent),
-        _ => return row.error(3, "number"),
-    };
-    row.put_str(ADDR, p.addr);
-    row.put_str(USER, p.user);
-    row.put_str(TIME, p.time);
-    row.put_str(METHOD, method);
-    row.put_str(URI, uri);
-    row.put_str(PROTOCOL, protocol);
-    row.put_int(STATUS, status);
-    if !none {
+    let mut sent = 0;
+    if bytes != b"-" {
+        sent = wt::parse_int(bytes).unwrap_or(-1);
         row.put_int(BYTES, sent);
     }
-    row.put_str(REFERER, p.referer);
-    row.put_str(AGENT, p.agent);
-    Status::Ok
+
+    row.put_str(REFERER, c.quoted()?);
+    need(c.lit(b' ') && c.lit(b'"'))?;
+    row.put_str(AGENT, c.quoted()?);
+    need(c.is_empty())?;
+    if !three {
+        return Some(row.error(2, "request"));
+    }
+    if !(0..=999).contains(&status) || sent < 0 {
+        return Some(row.error(3, "number"));
+    }
+    Some(Status::Ok)
+}
+
+// put_request takes the request apart, which must have three parts.
+#[inline(always)]
+fn put_request<'a>(row: &mut Row<'a>, mut request: &'a [u8]) -> Option<()> {
+    row.put_str(METHOD, some(request.until(b' ')?)?);
+    row.put_str(URI, some(request.until(b' ')?)?);
+    row.put_str(PROTOCOL, some(request)?);
+    need(!request.has(b' '))
 }
 
 wt::parser!(Nginx);

@@ -162,7 +162,7 @@ func (st *state) change(d *decoder) {
 			e.Acked, e.Marker = acked, marker
 		}
 	case kindForget:
-		generation := string(d.string()) //nolint:staticcheck // the bytes are read in their order
+		generation := string(d.string())
 		if !d.failed {
 			delete(st.entries, generation)
 		}

@@ -21,7 +21,7 @@ import (
 )
 
 // Config are the settings of the keyvalue processor (also called logfmt). The
-// defaults read logfmt: level=info msg="two words" done
+// defaults read logfmt, such as level=info msg="two words" done.
 type Config struct {
 	// Field is the name of the field to take apart. The default is the field
 	// that holds the whole line. A record without the field, without a single

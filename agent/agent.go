@@ -26,6 +26,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/durable"
 )
@@ -36,6 +37,9 @@ type Options struct {
 	Plugins Plugins
 	Version string
 	Log     logrus.FieldLogger
+	// ModuleCompiler is the command line that compiles parser modules: see
+	// wasmhost.Options.
+	ModuleCompiler []string
 	// StopTimeout bounds the delivery of what was read, after ctx has ended.
 	StopTimeout time.Duration
 	// Ready, if set, is called once when all pipelines run, with the address of
@@ -52,6 +56,7 @@ type agent struct {
 	pipelines   map[string]*pipeline.Pipeline
 	inputs      map[string]pipeline.Input
 	outlets     map[string]*pipeline.Outlet
+	modules     *wasmhost.Host
 }
 
 const (
@@ -90,7 +95,11 @@ func Run(ctx context.Context, o Options) error {
 	}
 	applyLimits(o.File.Limits)
 	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now()}
-	if err := a.build(); err != nil {
+	if a.modules, err = openModules(o); err != nil {
+		return errors.Join(err, checkpoints.Close())
+	}
+	defer a.modules.Close()
+	if err := a.build(ctx); err != nil {
 		return errors.Join(err, checkpoints.Close())
 	}
 	admin, err := a.listenAdmin()
@@ -103,6 +112,19 @@ func Run(ctx context.Context, o Options) error {
 	}
 	err = a.run(ctx)
 	return errors.Join(err, admin.close(), checkpoints.Close())
+}
+
+// openModules makes the host of parser modules.
+func openModules(o Options) (*wasmhost.Host, error) {
+	options := wasmhost.Options{Dir: filepath.Join(o.File.DataDir, "modules"), Compiler: o.ModuleCompiler, Log: o.Log}
+	for _, text := range o.File.Modules.RequireSignedBy {
+		key, err := wasmhost.ParsePublicKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use modules.require_signed_by: %w", err)
+		}
+		options.SignedBy = append(options.SignedBy, key)
+	}
+	return wasmhost.Open(options)
 }
 
 // applyLimits sets what the runtime can keep by itself.
@@ -131,6 +153,7 @@ func (a *agent) run(ctx context.Context) error {
 	defer saver.Wait()
 	defer stopSaving()
 	saver.Go(func() { a.checkpoints.Run(saving) })
+	saver.Go(func() { a.modules.Run(saving) })
 	for _, o := range a.outlets {
 		outlets.Go(func() { o.Run(hard) })
 	}
@@ -154,14 +177,14 @@ func (a *agent) run(ctx context.Context) error {
 }
 
 // build makes outlets and pipelines; nothing runs yet.
-func (a *agent) build() error {
+func (a *agent) build(ctx context.Context) error {
 	file := a.o.File
 	a.pipelines, a.inputs, a.outlets = map[string]*pipeline.Pipeline{}, map[string]pipeline.Input{}, map[string]*pipeline.Outlet{}
 	if err := a.buildOutlets(); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(file.Pipelines)) {
-		if err := a.buildPipeline(name, file.Pipelines[name]); err != nil {
+		if err := a.buildPipeline(ctx, name, file.Pipelines[name]); err != nil {
 			return fmt.Errorf("cannot build pipeline %s: %w", name, err)
 		}
 	}
@@ -197,7 +220,7 @@ func (a *agent) buildOutlets() error {
 	return nil
 }
 
-func (a *agent) buildPipeline(name string, p config.Pipeline) error {
+func (a *agent) buildPipeline(ctx context.Context, name string, p config.Pipeline) error {
 	input, err := a.o.Plugins.Inputs[p.Input.Type].Build(p.Input.Config, InputEnv{
 		Pipeline: name, Checkpoints: a.checkpoints, Batch: p.Batch, Readers: p.Workers,
 		OpenFilesMax: openFilesMax(a.o.File.Limits), SpoolDir: a.o.File.DataDir, Log: a.o.Log.WithField("pipeline", name),
@@ -213,10 +236,17 @@ func (a *agent) buildPipeline(name string, p config.Pipeline) error {
 	for _, o := range p.Outputs {
 		outlets = append(outlets, a.outlets[o])
 	}
+	routes, err := Routes(p.Processors)
+	if err != nil {
+		return err
+	}
 	a.inputs[name] = input
 	a.pipelines[name], err = pipeline.New(pipeline.Config{
 		Name: name, Logstore: p.Logstore, Input: input, Outlets: outlets, Lanes: p.Workers, Age: age, Log: a.o.Log,
-		NewStages: func() ([]pipeline.Stage, error) { return a.o.Plugins.Stages(p.Processors) },
+		Routes: routes,
+		NewStages: func() ([]pipeline.Stage, error) {
+			return a.o.Plugins.Stages(p.Processors, ProcessorEnv{Context: ctx, Modules: a.modules, Pipeline: name})
+		},
 	})
 	return err
 }

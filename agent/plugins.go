@@ -1,14 +1,17 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/agent/tail"
+	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -35,7 +38,7 @@ type InputPlugin struct {
 // ProcessorPlugin makes processors of one type, one for each lane.
 type ProcessorPlugin struct {
 	Config func() any
-	Build  func(settings any) (pipeline.Processor, error)
+	Build  func(settings any, env ProcessorEnv) (pipeline.Processor, error)
 }
 
 // OutputPlugin makes outputs of one type.
@@ -57,6 +60,25 @@ type InputEnv struct {
 	// SpoolDir takes temporary files, such as unpacked archives.
 	SpoolDir string
 	Log      logrus.FieldLogger
+}
+
+// ProcessorEnv is what the agent lends a processor.
+type ProcessorEnv struct {
+	// Context bounds the time of setting it up.
+	Context context.Context //nolint:containedctx // it lives as long as the call of Build
+	// Modules runs parser modules.
+	Modules *wasmhost.Host
+	// Pipeline and Stage name the processor's place, such as "nginx" and "wasm#1".
+	Pipeline, Stage string
+	// Routes gives each log store that the pipeline's processors may send records
+	// to its number, record.Record.Route.
+	Routes map[string]uint8
+}
+
+// Router is the settings of a processor that sends records to further log
+// stores.
+type Router interface {
+	LogStores() []string
 }
 
 // OutputEnv is what the agent tells an output about itself.
@@ -84,15 +106,50 @@ func (p Plugins) Catalog() config.Catalog {
 	return config.Catalog{"input": inputs, "processor": processors, "output": outputs}
 }
 
-// Stages builds one lane's processors of a pipeline.
-func (p Plugins) Stages(blocks []config.Block) ([]pipeline.Stage, error) {
+// routesMax is how many log stores a pipeline can route to: a record keeps the
+// number of its own in one byte.
+const routesMax = 255
+
+// Routes lists the log stores that the processors of a pipeline may send records
+// to, the first of which has number 1.
+func Routes(blocks []config.Block) ([]string, error) {
+	var routes []string
+	for _, b := range blocks {
+		r, ok := b.Config.(Router)
+		if !ok {
+			continue
+		}
+		for _, name := range r.LogStores() {
+			if !slices.Contains(routes, name) {
+				routes = append(routes, name)
+			}
+		}
+	}
+	if len(routes) > routesMax {
+		return nil, fmt.Errorf("cannot route to %d log stores, at most %d are possible", len(routes), routesMax)
+	}
+	return routes, nil
+}
+
+// Stages builds one lane's processors of a pipeline. Stage and Routes of env are
+// filled in.
+func (p Plugins) Stages(blocks []config.Block, env ProcessorEnv) ([]pipeline.Stage, error) {
+	routes, err := Routes(blocks)
+	if err != nil {
+		return nil, err
+	}
+	env.Routes = make(map[string]uint8, len(routes))
+	for i, name := range routes {
+		env.Routes[name] = uint8(i + 1)
+	}
 	stages := make([]pipeline.Stage, 0, len(blocks))
 	for i, b := range blocks {
-		processor, err := p.Processors[b.Type].Build(b.Config)
+		env.Stage = fmt.Sprintf("%s#%d", b.Type, i+1)
+		processor, err := p.Processors[b.Type].Build(b.Config, env)
 		if err != nil {
 			return nil, fmt.Errorf("cannot build processor %d (%s): %w", i+1, b.Type, err)
 		}
-		stages = append(stages, pipeline.Stage{Name: fmt.Sprintf("%s#%d", b.Type, i+1), Processor: processor})
+		stages = append(stages, pipeline.Stage{Name: env.Stage, Processor: processor})
 	}
 	return stages, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wasmtail/wasmtail/agent/tail"
+	"github.com/wasmtail/wasmtail/agent/wasmhost"
 )
 
 // Status is what the agent says of itself on GET /api/v1/status.
@@ -16,6 +17,8 @@ type Status struct {
 	DataDir   string           `json:"data_dir"`
 	Pipelines []PipelineStatus `json:"pipelines"`
 	Outputs   []OutputStatus   `json:"outputs"`
+	// Modules are the parser modules, one for each wasm processor.
+	Modules []wasmhost.Status `json:"modules,omitempty"`
 }
 
 // PipelineStatus is the state of one pipeline.
@@ -39,7 +42,7 @@ type OutputStatus struct {
 }
 
 func (a *agent) status() Status {
-	s := Status{AgentID: a.state.agentID, Version: a.o.Version, Started: a.started, DataDir: a.o.File.DataDir}
+	s := Status{AgentID: a.state.agentID, Version: a.o.Version, Started: a.started, DataDir: a.o.File.DataDir, Modules: a.modules.Status()}
 	for _, name := range slices.Sorted(maps.Keys(a.pipelines)) {
 		p := a.o.File.Pipelines[name]
 		ps := PipelineStatus{Name: name, Input: p.Input.Type, Logstore: p.Logstore, Outputs: p.Outputs}

@@ -17,6 +17,7 @@ import (
 	"github.com/wasmtail/wasmtail/plugins/processor/keyvalue"
 	"github.com/wasmtail/wasmtail/plugins/processor/regex"
 	"github.com/wasmtail/wasmtail/plugins/processor/timestamp"
+	"github.com/wasmtail/wasmtail/plugins/processor/wasm"
 )
 
 // Standard returns the plugins of this program, by the names they have in a
@@ -35,6 +36,7 @@ func Standard() agent.Plugins {
 			"logfmt":    processor(keyvalue.New),
 			"regex":     processor(regex.New),
 			"time":      processor(timestamp.New),
+			"wasm":      {Config: func() any { return new(wasm.Config) }, Build: module},
 		},
 		Outputs: map[string]agent.OutputPlugin{
 			"file":       {Config: func() any { return new(fileout.Config) }, Build: file},
@@ -48,8 +50,14 @@ func Standard() agent.Plugins {
 func processor[C any](build func(C) (pipeline.Processor, error)) agent.ProcessorPlugin {
 	return agent.ProcessorPlugin{
 		Config: func() any { return new(C) },
-		Build:  func(settings any) (pipeline.Processor, error) { return build(*settings.(*C)) },
+		Build: func(settings any, _ agent.ProcessorEnv) (pipeline.Processor, error) {
+			return build(*settings.(*C))
+		},
 	}
+}
+
+func module(settings any, env agent.ProcessorEnv) (pipeline.Processor, error) {
+	return wasm.New(*settings.(*wasm.Config), wasm.Env{Context: env.Context, Host: env.Modules, Pipeline: env.Pipeline, Stage: env.Stage, Routes: env.Routes})
 }
 
 func files(settings any, env agent.InputEnv) (pipeline.Input, error) {

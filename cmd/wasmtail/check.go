@@ -1,12 +1,18 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"github.com/wasmtail/wasmtail/agent"
+	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/plugins"
 )
@@ -21,7 +27,7 @@ func checkCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, err := config.Load(path, plugins.Standard().Catalog())
 			if err == nil {
-				err = buildAll(file)
+				err = buildAll(cmd.Context(), file)
 			}
 			if output == "json" {
 				return printCheckJSON(cmd, file, err)
@@ -52,15 +58,43 @@ func checkCommand() *cobra.Command {
 	return cmd
 }
 
-// buildAll builds every processor once: what only shows then is a fault too.
-func buildAll(file *config.File) error {
+// buildAll builds every processor once: what only shows then is a fault too. A
+// module that would be refused is one.
+func buildAll(ctx context.Context, file *config.File) error {
+	modules, err := openModules(silentLog())
+	if err != nil {
+		return err
+	}
+	defer modules.Close()
 	var errs []error
 	for name, p := range file.Pipelines {
-		if _, err := plugins.Standard().Stages(p.Processors); err != nil {
+		stages, err := plugins.Standard().Stages(p.Processors, agent.ProcessorEnv{Context: ctx, Modules: modules, Pipeline: name})
+		if err != nil {
 			errs = append(errs, fmt.Errorf("pipeline %s: %w", name, err))
+		}
+		closeStages(stages)
+	}
+	for _, m := range modules.Status() {
+		if m.State == wasmhost.Refused {
+			errs = append(errs, fmt.Errorf("pipeline %s: %s: %s", m.Pipeline, m.Stage, m.Reason))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// silentLog is for what is reported otherwise.
+func silentLog() logrus.FieldLogger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return log
+}
+
+func closeStages(stages []pipeline.Stage) {
+	for i := range stages {
+		if c, ok := stages[i].Processor.(io.Closer); ok {
+			_ = c.Close() // nothing depends on it
+		}
+	}
 }
 
 func printCheckJSON(cmd *cobra.Command, file *config.File, err error) error {

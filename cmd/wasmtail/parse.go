@@ -10,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
@@ -73,10 +75,16 @@ func (p *parser) run(ctx context.Context, in io.Reader) error {
 	if once == nil {
 		return &exitError{exitUsage, fmt.Errorf("cannot parse standard input as an input of type %s", input.Type)}
 	}
-	stages, err := table.Stages(p.pipeline.Processors)
+	modules, err := openModules(logrus.StandardLogger())
+	if err != nil {
+		return err
+	}
+	defer modules.Close()
+	stages, err := table.Stages(p.pipeline.Processors, agent.ProcessorEnv{Context: ctx, Modules: modules})
 	if err != nil {
 		return &exitError{exitConfig, err}
 	}
+	defer closeStages(stages)
 	printer, err := fileout.New(fileout.Config{Format: "json"}, "")
 	if err != nil {
 		return err
@@ -84,6 +92,7 @@ func (p *parser) run(ctx context.Context, in io.Reader) error {
 	encoder := printer.NewEncoder("", "")
 	return once(input.Config, in, func(b *record.Batch) error {
 		defer b.Release()
+		b.Final = true // nothing is left for later: each batch is shown whole
 		if p.explain {
 			return explainBatch(ctx, p.out, stages, b)
 		}

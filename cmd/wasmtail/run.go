@@ -51,6 +51,7 @@ func runAgent(ctx context.Context, file *config.File, ready func(string)) error 
 	}
 	err = agent.Run(ctx, agent.Options{
 		File: file, Plugins: plugins.Standard(), Version: version, Log: log, StopTimeout: stopTimeout, Ready: ready,
+		ModuleCompiler: moduleCompiler(),
 	})
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()

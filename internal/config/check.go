@@ -35,6 +35,7 @@ func (d *decoder) check(root *node, file *File) {
 	for _, name := range slices.Sorted(maps.Keys(file.Pipelines)) {
 		p := file.Pipelines[name]
 		d.checkPipeline(root, name, &p, known)
+		d.checkTogether(root, name, file)
 		file.Pipelines[name] = p
 		for _, out := range p.Outputs {
 			used[out] = true
@@ -120,6 +121,22 @@ func (d *decoder) checkPipeline(root *node, name string, p *Pipeline, known []st
 	}
 	if !logstoreRE.MatchString(p.Logstore) {
 		d.fault(d.placeOf(logstore, root.at), logstore, "a logstore %s%s", logstoreRule, nameHint(p.Logstore))
+	}
+}
+
+// checkTogether lets plugins check their settings beside the rest of the file.
+func (d *decoder) checkTogether(root *node, name string, file *File) {
+	for i, block := range file.Pipelines[name].Processors {
+		v, ok := block.Config.(FileValidator)
+		if !ok {
+			continue
+		}
+		path := fmt.Sprintf("pipelines.%s.processors[%d]", name, i)
+		v.ValidateIn(file, func(key, problem string) {
+			if at := join(path, key); !d.faulted[at] {
+				d.fault(d.placeOf(at, root.at), at, "%s", problem)
+			}
+		})
 	}
 }
 

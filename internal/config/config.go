@@ -45,6 +45,8 @@ type File struct {
 	Admin Admin `yaml:"admin"`
 	// Log is about the agent's own log, which goes to standard error.
 	Log Log `yaml:"log"`
+	// Modules is about the parser modules of all wasm processors.
+	Modules Modules `yaml:"modules"`
 	// Outputs are the places records are sent to, by name. A name has 1 to 63
 	// lower-case letters, digits, `_` and `-`.
 	Outputs map[string]Block `yaml:"outputs" kind:"output" required:"true"`
@@ -116,6 +118,23 @@ type Log struct {
 	// Format is `text` for people, `json` for machines, and `auto` picks text
 	// when standard error is a terminal.
 	Format string `yaml:"format" default:"auto" enum:"auto,text,json"`
+}
+
+// Modules is about the parser modules of all wasm processors.
+type Modules struct {
+	// Development lets modules run that are not pinned by sha256, for trying
+	// things out. Whoever can write such a module's file decides what runs.
+	Development bool `yaml:"development"`
+	// RequireSignedBy lists public keys, as `wasmtail parser sign` prints them. If
+	// it is not empty, each module needs a signature by one of them, in a file
+	// beside it whose name ends in .sig.
+	RequireSignedBy []string `yaml:"require_signed_by" example:"['ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=']"`
+}
+
+// FileValidator is the settings of a plugin that can only be checked together
+// with the rest of the file.
+type FileValidator interface {
+	ValidateIn(f *File, report func(key, problem string))
 }
 
 // Block is a plugin and its settings: `type` names the plugin, the keys beside

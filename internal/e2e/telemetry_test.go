@@ -254,7 +254,14 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
 	lines := "1 one\n2 two\nnothing\n"
-	a := newAgent(t, h, fmt.Sprintf(regexPipeline, writeFile(t, "app.log", lines)))
+	// The second pipeline has a module that is not there: its metrics are.
+	a := newAgent(t, h, fmt.Sprintf(regexPipeline, writeFile(t, "app.log", lines))+`  q:
+    input: {type: files, include: [/nonexistent/*.log]}
+    processors: [{type: wasm, module: /nonexistent/parser.wasm}]
+    outputs: [hub]
+    logstore: store
+modules: {development: true}
+`)
 	a.start(t)
 	a.eventually("everything is acknowledged and stored", func() bool {
 		s, err := a.status()

@@ -184,9 +184,6 @@ func panics(t *tree) (broken []string) {
 		if fn, ok := call.Fun.(*ast.Ident); !ok || fn.Name != "panic" || len(call.Args) != 1 {
 			return
 		}
-		if id, ok := call.Args[0].(*ast.Ident); ok && g.dir == "agent/wasmhost" && id.Name == "reason" {
-			return // how a host function ends the call of a module, says the runtime
-		}
 		if !startsWithBug(call.Args[0]) {
 			broken = append(broken, t.at(n)+": a panic starts with \"BUG: \", everything else is an error")
 		}

@@ -55,6 +55,54 @@ var (
 	}
 )
 
+// stageLabel tells the modules of a pipeline apart.
+var stageLabel = Label{"component_id", "the processor as the log names it, such as wasm#1"}
+
+// Metrics of the agent about modules, of which a pipeline has one for each of
+// its wasm processors.
+var (
+	WasmEvents = Metric{
+		Name: "wasmtail_wasm_events_total", Kind: Counter,
+		Labels: []Label{pipelineLabel, stageLabel},
+		Help:   "Lines given to a module.",
+	}
+	WasmRows = Metric{
+		Name: "wasmtail_wasm_rows_total", Kind: Counter,
+		Labels: []Label{pipelineLabel, stageLabel, {"outcome", "parsed, no_match or error as the module says; dropped by its rule; failed, for a fault of the module; bypassed while it does not serve"}},
+		Help:   "What became of lines that were meant for a module; failed and bypassed ones are kept raw.",
+	}
+	WasmLost = Metric{
+		Name: "wasmtail_wasm_instances_lost_total", Kind: Counter,
+		Labels: []Label{pipelineLabel, stageLabel, {"reason", "trap, deadline, stack, contract, given_up, fatal, start; recycled is none of its faults"}},
+		Help:   "Instances of a module that had to be replaced.",
+	}
+	WasmUnits = Metric{
+		Name: "wasmtail_wasm_units_total", Kind: Counter,
+		Labels: []Label{pipelineLabel, stageLabel},
+		Help:   "Units of work that a module's meter has counted: turns of loops, and calls.",
+	}
+	WasmNanos = Metric{
+		Name: "wasmtail_wasm_nanoseconds_total", Kind: Counter, Unit: "nanoseconds",
+		Labels: []Label{pipelineLabel, stageLabel},
+		Help:   "Time that batches spent in a module and with its results.",
+	}
+	WasmCopied = Metric{
+		Name: "wasmtail_wasm_copied_bytes_total", Kind: Counter, Unit: "bytes",
+		Labels: []Label{pipelineLabel, stageLabel},
+		Help:   "Bytes of values that a module made itself, instead of pointing into its input.",
+	}
+	WasmRefused = Metric{
+		Name: "wasmtail_wasm_refused_total", Kind: Counter,
+		Labels: []Label{pipelineLabel, stageLabel},
+		Help:   "Versions of a module that were refused.",
+	}
+	WasmServing = Metric{
+		Name: "wasmtail_wasm_serving", Kind: Gauge,
+		Labels: []Label{pipelineLabel, stageLabel},
+		Help:   "1 while a module parses, 0 while it is refused or broken.",
+	}
+)
+
 // Metrics of the hub.
 var (
 	HubRequests = Metric{
@@ -154,6 +202,7 @@ var (
 var (
 	Agent = []*Metric{
 		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes,
+		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing,
 	}
 	Hub = []*Metric{
 		&HubRequests, &HubRecords, &HubBodyBytes, &HubRawBytes,

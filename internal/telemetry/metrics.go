@@ -65,3 +65,18 @@ func (m *Metric) Observe(value func() int64, labels metric.MeasurementOption) er
 	}, gauge)
 	return err
 }
+
+// ObserveCounter makes the counter of that declaration for one set of labels,
+// for what is counted elsewhere: each scrape asks for its value.
+func (m *Metric) ObserveCounter(value func() int64, labels metric.MeasurementOption) error {
+	meter := otel.Meter(meterName)
+	counter, err := meter.Int64ObservableCounter(m.Name, metric.WithDescription(m.Help))
+	if err != nil {
+		return err
+	}
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(counter, value(), labels)
+		return nil
+	}, counter)
+	return err
+}

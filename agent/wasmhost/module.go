@@ -1,0 +1,305 @@
+package wasmhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/wasmtail/wasmtail/internal/record"
+)
+
+// ErrHeld is returned by Parser.Process when the source must wait for the module
+// and the agent is being stopped: the batch must be read again.
+var ErrHeld = errors.New("held for a module that cannot serve")
+
+// The breaker opens when a module costs too much, and lets one batch pass to see
+// whether it has healed, at first after breakerMin, then each time after twice
+// as long.
+const (
+	breakerLosses = 5
+	breakerWindow = time.Minute
+	breakerLines  = 1000
+	breakerShare  = 5 // one in so many lines failed
+	breakerMin    = 10 * time.Second
+	breakerMax    = 5 * time.Minute
+)
+
+// State is what a module does at the moment.
+type State string
+
+const (
+	// Serving: lines are parsed.
+	Serving State = "serving"
+	// Refused: there is no version that may serve. The reason says why.
+	Refused State = "refused"
+	// Broken: it failed too often. One batch is tried now and then.
+	Broken State = "broken"
+)
+
+// Module is the place in a pipeline that a module file serves. Safe for
+// concurrent use.
+type Module struct {
+	h    *Host
+	spec *Spec
+
+	mu      sync.Mutex
+	program *Program // nil when there is none
+	refs    map[*Program]int
+	reason  error // why there is none, or why the newest version was refused
+	since   time.Time
+	loads   int       // versions that have served
+	stamp   fileStamp // the file when it was last read
+
+	// The breaker.
+	losses   []time.Time // the last of them
+	lines    int64       // since the window of lines began
+	failed   int64
+	open     error     // why it is open, nil while it is closed
+	probeAt  time.Time // when one batch may pass
+	pause    time.Duration
+	probing  bool
+	lastLoss error
+	trial    bool          // only its samples are tried: it has no breaker
+	changed  chan struct{} // closed and renewed when the state changes
+}
+
+// Module returns the module of a place, which all lanes share, and loads it the
+// first time. A module that cannot be loaded is no error: its lines pass raw, or
+// are held, and a changed file is tried again. The error is that of
+// making its metrics.
+func (h *Host) Module(ctx context.Context, s Spec) (*Module, error) {
+	s.Limits = s.Limits.orDefault()
+	if s.Field == "" {
+		s.Field = record.Content
+	}
+	key := s.Pipeline + "/" + s.Stage
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if m := h.modules[key]; m != nil {
+		return m, nil
+	}
+	s.log = h.o.Log.WithField("pipeline", s.Pipeline).WithField("processor", s.Stage)
+	s.logger = newGuestLog(s.log, h.o.Now)
+	s.counters = &counters{}
+	m := &Module{h: h, spec: &s, refs: map[*Program]int{}, changed: make(chan struct{}), since: h.o.Now()}
+	if err := s.counters.register(s.Pipeline, s.Stage, m); err != nil {
+		return nil, fmt.Errorf("cannot make metrics of module %s: %w", s.Path, err)
+	}
+	m.reload(ctx)
+	h.modules[key] = m
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+	return m, nil
+}
+
+// NewParser returns a parser for one lane. The lane closes it.
+func (m *Module) NewParser() *Parser { return &Parser{m: m} }
+
+// name is how messages call the module: as it calls itself, or by its file.
+func (m *Module) name() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.program != nil {
+		return m.program.Schema.Name
+	}
+	return filepath.Base(m.spec.Path)
+}
+
+// reload tries the module file. A version that fails leaves the old one serving.
+func (m *Module) reload(ctx context.Context) {
+	began, stamp := time.Now(), stampOf(m.spec.Path)
+	p, err := m.h.load(ctx, m.spec)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stamp = stamp
+	m.since = m.h.o.Now()
+	if err != nil {
+		m.reason = err
+		m.spec.counters.refused.Add(1)
+		log := m.spec.log.WithError(err)
+		if m.program != nil {
+			log.Error("a new version of a module is refused; the old one goes on serving")
+			return
+		}
+		log.Error("a module cannot serve; its lines " + m.fate())
+		return
+	}
+	old := m.program
+	m.program, m.reason, m.open = p, nil, nil
+	m.refs[p]++
+	m.losses, m.lines, m.failed, m.pause = nil, 0, 0, 0
+	m.loads++
+	m.dropRef(old)
+	m.announce()
+	m.spec.log.WithField("module", p.source).Infof("a module serves, loaded in %s", time.Since(began).Round(time.Millisecond))
+}
+
+// fate says what happens to lines meanwhile.
+func (m *Module) fate() string {
+	if m.spec.Hold {
+		return "wait in their files (on_module_error: hold)"
+	}
+	return "are kept raw (on_module_error: bypass)"
+}
+
+// announce wakes who waits for another state. m.mu is held.
+func (m *Module) announce() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// retain keeps a program from being freed until release.
+func (m *Module) retain(p *Program) *Program {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refs[p]++
+	return p
+}
+
+func (m *Module) release(p *Program) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dropRef(p)
+}
+
+// dropRef frees a program that nobody uses. m.mu is held.
+func (m *Module) dropRef(p *Program) {
+	if p == nil || m.refs == nil {
+		return
+	}
+	if m.refs[p]--; m.refs[p] <= 0 {
+		delete(m.refs, p)
+		p.close()
+	}
+}
+
+func (m *Module) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dropRef(m.program)
+	m.program = nil
+	m.reason = errors.New("the agent is being stopped")
+}
+
+// verdict says what to do with a batch: give it to the program, or let it pass
+// with a reason.
+type verdict struct {
+	program *Program
+	bypass  error
+}
+
+// admit decides about a batch. With Hold it waits until the module serves, and
+// returns ErrHeld when ctx ends before.
+func (m *Module) admit(ctx context.Context) (verdict, error) {
+	for {
+		v, changed, wait := m.decide()
+		if v.bypass == nil || !m.spec.Hold {
+			return v, nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return v, fmt.Errorf("%w: %w", ErrHeld, v.bypass)
+		case <-changed:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// decide returns the verdict of this moment, and when to ask again.
+func (m *Module) decide() (v verdict, changed <-chan struct{}, wait time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch now := m.h.o.Now(); {
+	case m.program == nil:
+		return verdict{bypass: m.reason}, m.changed, time.Minute
+	case m.open == nil:
+		return verdict{program: m.program}, nil, 0
+	case !m.probing && !now.Before(m.probeAt):
+		m.probing = true
+		return verdict{program: m.program}, nil, 0
+	default:
+		return verdict{bypass: m.open}, m.changed, max(time.Millisecond, m.probeAt.Sub(now))
+	}
+}
+
+// lose counts an instance that was lost.
+func (m *Module) lose(kind faultKind, why error) {
+	m.spec.counters.lost[kind].Add(1)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.h.o.Now()
+	m.lastLoss = why
+	m.losses = append(m.losses, now)
+	if n := len(m.losses) - breakerLosses; n > 0 {
+		m.losses = append(m.losses[:0], m.losses[n:]...)
+	}
+	if m.open == nil {
+		m.spec.logger.fault(kind, why)
+	}
+	if len(m.losses) == breakerLosses && now.Sub(m.losses[0]) < breakerWindow {
+		m.trip(fmt.Errorf("it failed %d times within %s, the last time because %w", breakerLosses, breakerWindow, why))
+	}
+}
+
+// trip opens the breaker. m.mu is held.
+func (m *Module) trip(why error) {
+	if m.trial {
+		return
+	}
+	m.pause = min(max(2*m.pause, breakerMin), breakerMax)
+	m.probeAt = m.h.o.Now().Add(m.pause)
+	m.probing = false
+	m.losses = m.losses[:0]
+	if m.open == nil {
+		m.spec.log.WithError(why).Error("a module fails too often; its lines " + m.fate() + ", and it is tried now and then")
+	}
+	m.open, m.since = why, m.h.o.Now()
+}
+
+// settle counts a batch that was served. well says that it cost no instance.
+func (m *Module) settle(lines int, well bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.open != nil && m.probing {
+		m.probing = false
+		if !well {
+			m.trip(m.open)
+			return
+		}
+		m.open, m.pause, m.since = nil, 0, m.h.o.Now()
+		m.losses, m.lines, m.failed = m.losses[:0], 0, 0
+		m.announce()
+		m.spec.log.Info("a module has healed and serves again")
+		return
+	}
+	failed := m.spec.counters.failed.Load()
+	m.lines += int64(lines)
+	if m.lines < breakerLines {
+		return
+	}
+	if share := failed - m.failed; share*breakerShare > m.lines && m.open == nil {
+		m.trip(fmt.Errorf("it failed %d of %d lines, the last time because %w", share, m.lines, m.lastLoss))
+	}
+	m.lines, m.failed = 0, failed
+}
+
+// retireFatal gives up a program that said it must not be called again.
+func (m *Module) retireFatal(p *Program, why error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.program != p {
+		return
+	}
+	m.program, m.since = nil, m.h.o.Now()
+	m.reason = fmt.Errorf("module %s must not be called again: %w", p.source, why)
+	m.spec.log.WithError(why).Error("a module asks not to be called again; its lines " + m.fate())
+	m.dropRef(p)
+}

@@ -3,7 +3,6 @@ package tail
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -12,80 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (s *stat) from(st *unix.Stat_t) {
-	s.id = identity{uint64(st.Dev), st.Ino}
-	s.size = st.Size
-	s.mtime = st.Mtim.Nano()
-	s.links = uint64(st.Nlink)
-	s.regular = st.Mode&unix.S_IFMT == unix.S_IFREG
-	s.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
-}
-
-// statBuffer is reused, so that a stat allocates nothing.
-type statBuffer struct{ st unix.Stat_t }
-
-func (b *statBuffer) open(fd int, to *stat) error {
-	for {
-		err := unix.Fstat(fd, &b.st)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == nil {
-			to.from(&b.st)
-		}
-		return err
-	}
-}
-
-func (b *statBuffer) path(path string, to *stat) error {
-	for {
-		err := unix.Stat(path, &b.st)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == nil {
-			to.from(&b.st)
-		}
-		return err
-	}
-}
-
-// openFile opens a regular file without any effect on it: it never waits for a
-// writer of a FIFO, never becomes a controlling terminal, and leaves the access
-// time alone where the agent may.
-func openFile(path string) (int, error) {
-	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
-	for noatime := unix.O_NOATIME; ; {
-		fd, err := unix.Open(path, flags|noatime, 0)
-		switch {
-		case err == unix.EINTR:
-		case err == unix.EPERM && noatime != 0:
-			noatime = 0
-		default:
-			return fd, err
-		}
-	}
-}
-
-func closeFile(fd int) { _ = unix.Close(fd) } // read only: nothing can be lost
-
-func readAt(fd int, p []byte, off int64) (int, error) {
-	total := 0
-	for total < len(p) {
-		n, err := unix.Pread(fd, p[total:], off+int64(total))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return total, err
-		}
-		if n == 0 {
-			break
-		}
-		total += n
-	}
-	return total, nil
-}
+// openQuietly leaves the access time of a file alone.
+const openQuietly = unix.O_NOATIME
 
 // nextData returns the first offset at or after off that is not in a hole.
 func nextData(fd int, off int64) int64 {
@@ -188,30 +115,4 @@ func kindOf(t byte) entryKind {
 		return kindUnknown
 	}
 	return kindOther
-}
-
-// stale reports whether an error means that the open file can no longer be used,
-// as on a network file system that was mounted again.
-func stale(err error) bool { return errors.Is(err, unix.ESTALE) || errors.Is(err, unix.EBADF) }
-
-// openFilesDefault is 80 % of what the process may open: the rest is for sockets
-// and the cache.
-func openFilesDefault() int {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<20 {
-		return 1 << 19
-	}
-	return max(64, int(limit.Cur/10*8))
-}
-
-// duplicate returns a descriptor of f that lives on after f is closed.
-func duplicate(f *os.File) (int, error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	fd := -1
-	var dupErr error
-	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
-	return fd, errors.Join(err, dupErr)
 }

@@ -1,4 +1,4 @@
-//go:build unix && !linux
+//go:build unix
 
 package tail
 
@@ -10,7 +10,7 @@ import (
 )
 
 func (s *stat) from(st *unix.Stat_t) {
-	s.id = identity{uint64(st.Dev), uint64(st.Ino)}
+	s.id = identity{uint64(st.Dev), uint64(st.Ino)} // their types depend on the system
 	s.size = st.Size
 	s.mtime = st.Mtim.Nano()
 	s.links = uint64(st.Nlink)
@@ -22,27 +22,43 @@ func (s *stat) from(st *unix.Stat_t) {
 type statBuffer struct{ st unix.Stat_t }
 
 func (b *statBuffer) open(fd int, to *stat) error {
-	if err := unix.Fstat(fd, &b.st); err != nil {
+	for {
+		err := unix.Fstat(fd, &b.st)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil {
+			to.from(&b.st)
+		}
 		return err
 	}
-	to.from(&b.st)
-	return nil
 }
 
 func (b *statBuffer) path(path string, to *stat) error {
-	if err := unix.Stat(path, &b.st); err != nil {
+	for {
+		err := unix.Stat(path, &b.st)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil {
+			to.from(&b.st)
+		}
 		return err
 	}
-	to.from(&b.st)
-	return nil
 }
 
 // openFile opens a regular file without any effect on it: it never waits for a
-// writer of a FIFO and never becomes a controlling terminal.
+// writer of a FIFO, never becomes a controlling terminal, and leaves the access
+// time alone where the agent may.
 func openFile(path string) (int, error) {
-	for {
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-		if err != unix.EINTR {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	for noatime := openQuietly; ; {
+		fd, err := unix.Open(path, flags|noatime, 0)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EPERM && noatime != 0:
+			noatime = 0
+		default:
 			return fd, err
 		}
 	}
@@ -57,17 +73,23 @@ func readAt(fd int, p []byte, off int64) (int, error) {
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil || n == 0 {
+		if err != nil {
 			return total, err
+		}
+		if n == 0 {
+			break
 		}
 		total += n
 	}
 	return total, nil
 }
 
+// stale reports whether an error means that the open file can no longer be used,
+// as on a network file system that was mounted again.
 func stale(err error) bool { return errors.Is(err, unix.ESTALE) || errors.Is(err, unix.EBADF) }
 
-// openFilesDefault is 80 % of what the process may open.
+// openFilesDefault is 80 % of what the process may open: the rest is for sockets
+// and the cache.
 func openFilesDefault() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || uint64(limit.Cur) > 1<<20 {
@@ -78,9 +100,12 @@ func openFilesDefault() int {
 
 // duplicate returns a descriptor of f that lives on after f is closed.
 func duplicate(f *os.File) (int, error) {
-	fd, err := unix.Dup(int(f.Fd()))
-	if err == nil {
-		unix.CloseOnExec(fd)
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return -1, err
 	}
-	return fd, err
+	fd := -1
+	var dupErr error
+	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
+	return fd, errors.Join(err, dupErr)
 }

@@ -160,6 +160,9 @@ func (p *Parser) fill(r *record.Record, w *row, source int) {
 	if w.route != 0 {
 		r.Route = w.route
 	}
+	if w.severity != 0 {
+		w.fields = append(w.fields, record.Field{Name: severityName, Value: severities[(w.severity-1)/4]})
+	}
 	drop := source
 	if p.m.spec.KeepSource {
 		drop = -1

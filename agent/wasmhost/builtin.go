@@ -63,20 +63,23 @@ func (d *decoder) builtin(out *row, id uint16, entry []byte) (f *fault) {
 		if number < 1 || number > abi.SeverityMax {
 			return contract("it sets severity %d, severities are 1 to %d", number, abi.SeverityMax)
 		}
-		out.fields = append(out.fields, record.Field{Name: severityName, Value: severities[(number-1)/4]})
+		out.severity = uint8(number)
 	case id == abi.IDBody:
 		var ok bool
 		if value, ok, f = d.value(out, entry); ok {
+			d.trial.note(entry)
 			out.fields = append(out.fields, record.Field{Name: contentName, Value: value})
 		}
 	case id == abi.IDRoute && kind == abi.KindString:
 		f = d.route(out, entry)
 	case id == abi.IDTraceID && kind == abi.KindBytes:
 		if value, f = d.hexValue(entry, 16); f == nil {
+			d.trial.note(entry)
 			out.fields = append(out.fields, record.Field{Name: traceName, Value: value})
 		}
 	case id == abi.IDSpanID && kind == abi.KindBytes:
 		if value, f = d.hexValue(entry, 8); f == nil {
+			d.trial.note(entry)
 			out.fields = append(out.fields, record.Field{Name: spanName, Value: value})
 		}
 	case id == abi.IDErrorText && kind == abi.KindString:
@@ -99,6 +102,9 @@ func (d *decoder) route(out *row, entry []byte) *fault {
 		return f
 	}
 	place, ok := d.program.spec.Routes[string(name)]
+	if d.trial != nil {
+		place, ok = d.trial.route(name)
+	}
 	if !ok {
 		return contract("it routes a line to %q, which is not among the routes of the pipeline", printable(name[:min(len(name), 64)]))
 	}

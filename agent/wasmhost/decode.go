@@ -23,6 +23,7 @@ type row struct {
 	code        uint16
 	status      uint8
 	route       uint8
+	severity    uint8 // 0 for none
 	drop        bool
 	repeats     bool // the range of the row before it
 	keepRaw     bool
@@ -51,6 +52,8 @@ type decoder struct {
 
 	rows []row
 	text []byte // scratch for numbers
+	// trial, if not nil, notes what a record does not keep: see Trial.
+	trial *trialNotes
 
 	// What is counted.
 	badTimes, copied int
@@ -210,6 +213,7 @@ func (d *decoder) column(out *row, id uint16, entry []byte) *fault {
 	if f != nil || !ok {
 		return f
 	}
+	d.trial.note(entry)
 	out.fields = append(out.fields, record.Field{Name: d.program.columns[id], Value: value})
 	return nil
 }
@@ -238,6 +242,7 @@ func (d *decoder) dynamic(out *row, entries []byte) *fault {
 		return f
 	}
 	if interned, ok := d.keys.intern(name); ok {
+		d.trial.note(entries[abi.FieldSize:])
 		out.fields = append(out.fields, record.Field{Name: interned, Value: value})
 		return nil
 	}

@@ -191,5 +191,5 @@ func (p *Parser) try(b *record.Batch) {
 
 func (d *decoder) reset(p *Parser) {
 	clear(d.rows)
-	*d = decoder{batch: p.b, keys: &p.keys, rows: d.rows[:0], text: d.text[:0], extra: 2}
+	*d = decoder{batch: p.b, keys: &p.keys, rows: d.rows[:0], text: d.text[:0], extra: 3, trial: d.trial}
 }

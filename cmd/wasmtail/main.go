@@ -66,7 +66,7 @@ be reached · 70 internal error · 75 try again later · 77 no permission ·
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	root.AddCommand(upCommand(), runCommand(), checkCommand(), parseCommand(), statusCommand(),
-		queryCommand(), tailCommand(), docsCommand(), compileCommand())
+		queryCommand(), tailCommand(), docsCommand(), parserCommand(), compileCommand())
 	return root
 }
 

@@ -117,12 +117,12 @@ type usage struct {
 // Measure is how much a module has of something that a limit bounds.
 type Measure struct {
 	// Name says what is measured, such as "locals of one function".
-	Name string
+	Name string `json:"name"`
 	// Used is how much the module has. Where the limit holds for each function
 	// it is the most of any.
-	Used uint64
+	Used uint64 `json:"used"`
 	// Allowed is the limit, in the same unit.
-	Allowed int64
+	Allowed int64 `json:"allowed"`
 }
 
 // Measures tells how much of each limit the module uses, in the order of the

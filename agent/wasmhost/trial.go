@@ -1,0 +1,287 @@
+package wasmhost
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/wasmbin"
+	"github.com/wasmtail/wasmtail/sdk/abi"
+)
+
+// Trial tries a module outside of a pipeline: for those who write modules. It
+// belongs to one goroutine.
+type Trial struct {
+	// Schema and Capabilities are what the module says of itself.
+	Schema       Schema
+	Capabilities []string
+
+	h       *Host
+	program *Program
+	parser  *Parser
+	notes   trialNotes
+	origin  *record.Origin
+	offset  int64
+}
+
+// trialNotes is what a record does not keep, and a trial shows.
+type trialNotes struct {
+	kinds  []uint8
+	values []uint64
+	routes []string
+}
+
+// note keeps the kind of a field. There is nothing to note in a pipeline.
+func (n *trialNotes) note(entry []byte) {
+	if n != nil {
+		n.kinds = append(n.kinds, entry[abi.FieldOffKind])
+		n.values = append(n.values, binary.LittleEndian.Uint64(entry[abi.FieldOffA:]))
+	}
+}
+
+// route takes any log store.
+func (n *trialNotes) route(name []byte) (uint8, bool) {
+	for i, known := range n.routes {
+		if known == string(name) {
+			return uint8(i + 1), true
+		}
+	}
+	n.routes = append(n.routes, string(name))
+	return uint8(len(n.routes)), len(n.routes) <= 255
+}
+
+// Try loads the module of s, whose Routes do not matter. The error says why it is
+// refused.
+func (h *Host) Try(ctx context.Context, s Spec) (*Trial, error) {
+	s.Limits = s.Limits.orDefault()
+	s.Field = record.Content
+	s.log, s.counters = h.o.Log, &counters{}
+	s.logger = newGuestLog(s.log, h.o.Now)
+	p, err := h.load(ctx, &s)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trial{
+		Schema: p.Schema, h: h, program: p,
+		origin: &record.Origin{Path: "trial", Source: 1, Ledger: &record.Ledger{}},
+	}
+	for i, name := range []string{"join", "drop", "split", "route", "time", "dynamic_keys"} {
+		if p.Caps&(1<<i) != 0 {
+			t.Capabilities = append(t.Capabilities, name)
+		}
+	}
+	m := &Module{h: h, spec: &s, program: p, refs: map[*Program]int{}, changed: make(chan struct{}), trial: true}
+	t.parser = &Parser{m: m, program: p}
+	t.parser.d.trial = &t.notes
+	return t, nil
+}
+
+// Close frees the module.
+func (t *Trial) Close() {
+	if t.parser.in != nil {
+		t.parser.in.retire()
+		t.parser.in = nil
+	}
+	t.program.close()
+}
+
+// Rows gives the lines to the module in batches of at most some lines, and
+// returns one JSON object for each row, in their order. With a joiner, lines are
+// left from one batch for the next. The error is a fault of the module: what it
+// does, and at which line.
+func (t *Trial) Rows(lines [][]byte, sizes func(left int) int) ([][]byte, error) {
+	var out [][]byte
+	var left [][]byte
+	for at := 0; at < len(lines) || len(left) > 0; {
+		n := 0
+		if at < len(lines) {
+			n = max(1, min(sizes(len(lines)-at), len(lines)-at))
+		}
+		batch := append(left[:len(left):len(left)], lines[at:at+n]...)
+		at += n
+		rows, taken, err := t.batch(batch, at == len(lines))
+		if err != nil {
+			return out, err
+		}
+		out, left = append(out, rows...), batch[taken:]
+	}
+	return out, nil
+}
+
+// batch makes one batch of lines, and returns how many were taken.
+func (t *Trial) batch(lines [][]byte, final bool) (rows [][]byte, taken int, err error) {
+	b := record.Get(t.origin)
+	defer b.Release()
+	raw, at := b.Copy(append(bytes.Join(lines, []byte("\n")), '\n')), 0
+	for _, line := range lines {
+		r := b.AddOwn(raw[at : at+len(line) : at+len(line)])
+		r.Offset, r.Size = t.offset+int64(at), int64(len(line))+1
+		at += len(line) + 1
+	}
+	t.notes.kinds, t.notes.values = t.notes.kinds[:0], t.notes.values[:0]
+	if lost := t.parser.show(b, final); lost != nil {
+		return nil, 0, lost
+	}
+	note := 0
+	for i := range t.parser.d.rows {
+		row, err := t.json(&t.parser.d.rows[i], &note, lines)
+		if err != nil {
+			return nil, 0, err
+		}
+		rows = append(rows, row)
+	}
+	for _, line := range lines[:t.parser.left] {
+		t.offset += int64(len(line)) + 1
+	}
+	return rows, t.parser.left, nil
+}
+
+// show hands a batch to the module and leaves the rows where they are. A fault is
+// returned, not mended.
+func (p *Parser) show(b *record.Batch, final bool) error {
+	if err := p.start(); err != nil {
+		return err
+	}
+	p.b, p.final = b, final
+	p.collect()
+	p.d.reset(p)
+	for s := (part{0, len(p.events), 0, final}); s.lo < s.hi; {
+		c := p.cut(s)
+		if c.tooLong {
+			return fmt.Errorf("line %d is longer than a module is given", s.lo+1)
+		}
+		c.final = final && c.hi == s.hi
+		n, f := p.call(c)
+		switch {
+		case f != nil:
+			p.in.close()
+			p.in = nil
+			line := c.lo
+			if f.progress > 0 && f.oneLine() {
+				line += f.progress
+			}
+			return fmt.Errorf("the module failed at or after line %d of a batch: %s: %w: %.200q", line+1, f.kind, f, p.events[line].value)
+		case n < c.hi-c.lo && c.hi == s.hi && !final:
+			p.left = s.lo + n
+			return nil
+		case n == 0:
+			return errors.New("the module took no line of a batch that it was given whole")
+		}
+		s.lo += n
+	}
+	return nil
+}
+
+// rowJSON is the form of a row in the golden files of examples.
+type rowJSON struct {
+	Fields   json.RawMessage `json:"fields,omitempty"`
+	Action   string          `json:"action,omitempty"`
+	Status   string          `json:"status,omitempty"`
+	Code     uint16          `json:"code,omitempty"`
+	Error    string          `json:"error,omitempty"`
+	Time     int64           `json:"time_ns,omitempty"`
+	Severity uint8           `json:"severity,omitempty"`
+	Route    string          `json:"route,omitempty"`
+	Events   int             `json:"events"`
+	Raw      *string         `json:"raw,omitempty"`
+}
+
+func (t *Trial) json(w *row, note *int, lines [][]byte) ([]byte, error) {
+	out := rowJSON{Events: w.last - w.first}
+	fields := t.fields(w, note)
+	if w.drop {
+		out.Action = "drop"
+		return encode(out)
+	}
+	out.Status = [...]string{"ok", "no_match", "error"}[w.status]
+	out.Code, out.Error = w.code, string(w.reason)
+	if w.status == abi.RowOK {
+		out.Fields, out.Time, out.Severity = fields, w.time, w.severity
+		if w.route != 0 {
+			out.Route = t.notes.routes[w.route-1]
+		}
+	}
+	if w.status != abi.RowOK || w.keepRaw {
+		raw := string(bytes.Join(lines[w.first:w.last], []byte("\n")))
+		out.Raw = &raw
+	}
+	return encode(out)
+}
+
+// fields writes the fields of a row in their order, numbers as numbers.
+func (t *Trial) fields(w *row, note *int) json.RawMessage {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, f := range w.fields {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, _ := encode(string(f.Name))
+		b.Write(name)
+		b.WriteByte(':')
+		kind := uint8(abi.KindString)
+		if *note < len(t.notes.kinds) && string(f.Name) != OverflowField {
+			kind = t.notes.kinds[*note]
+			*note++
+		}
+		switch kind {
+		case abi.KindInt, abi.KindFloat, abi.KindBool, abi.KindJSON:
+			b.Write(f.Value)
+		default:
+			text, _ := encode(string(f.Value))
+			b.Write(text)
+		}
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// encode is json.Marshal without the escapes for pages.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("cannot write a row: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Inspection is what can be said of a module file without running it.
+type Inspection struct {
+	SHA256    string            `json:"sha256"`
+	Bytes     int               `json:"bytes"`
+	Toolchain string            `json:"toolchain,omitempty"`
+	Imports   []string          `json:"imports"`
+	Exports   []string          `json:"exports"`
+	Measures  []wasmbin.Measure `json:"measures"`
+}
+
+// Inspect looks at a module file. The error says why it would be refused.
+func (h *Host) Inspect(path string) (Inspection, error) {
+	s := &Spec{Path: path, Limits: Limits{}.orDefault()}
+	bin, sum, err := h.readModule(s)
+	if err != nil {
+		return Inspection{}, err
+	}
+	m, err := wasmbin.Scan(bin, scanLimits(s.Limits))
+	if err != nil {
+		return Inspection{}, fmt.Errorf("cannot use module %s: %w", path, err)
+	}
+	out := Inspection{SHA256: sum, Bytes: len(bin), Toolchain: m.Toolchain(), Measures: m.Measures(), Imports: []string{}, Exports: []string{}}
+	for _, i := range m.Imports {
+		out.Imports = append(out.Imports, i.Module+"."+i.Name+" "+i.Signature.String())
+	}
+	for _, e := range m.Exports {
+		out.Exports = append(out.Exports, e.Name+" "+strconv.Itoa(int(e.Index)))
+	}
+	if err := checkInterface(m); err != nil {
+		return out, fmt.Errorf("cannot use module %s: %w", path, err)
+	}
+	return out, nil
+}

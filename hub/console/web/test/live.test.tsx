@@ -121,9 +121,22 @@ describe("the live tail", () => {
 	});
 	it("notices a release that follows at once", async () => {
 		fire(row("line 36")!, "pointerdown");
-		await answers();
+		await Promise.resolve(); // no frame in between
 		fire(app, "pointerup");
+		await moment();
 		hub.send(records(40, 50));
+		await moment();
+		expect(top()).toBe("line 49");
+	});
+	it("stands still for a press that comes before the last one is over", async () => {
+		fire(row("line 36")!, "pointerdown");
+		fire(app, "pointerup");
+		fire(row("line 36")!, "pointerdown");
+		await moment();
+		hub.send(records(40, 50));
+		await moment();
+		expect(top()).toBe("line 39");
+		fire(app, "pointerup");
 		await moment();
 		expect(top()).toBe("line 49");
 	});

@@ -90,13 +90,16 @@ export function useDismiss(open: boolean, close: () => void): { current: HTMLDiv
 /** True from a press of the main button until after its click; the second value begins it. */
 export function usePress(): [boolean, (e: PointerEvent) => void] {
 	const [on, set] = useState(false);
+	const presses = useRef(0);
 	const begin = useCallback((e: PointerEvent) => {
 		if (e.button !== 0) return;
+		const mine = ++presses.current;
 		set(true);
 		const listening = new AbortController();
 		const release = (): void => {
 			listening.abort();
-			setTimeout(() => set(false)); // after the click
+			// After the click; by then the next press may have begun.
+			setTimeout(() => mine === presses.current && set(false));
 		};
 		for (const name of ["pointerup", "pointercancel", "contextmenu"]) addEventListener(name, release, { signal: listening.signal });
 	}, []);

@@ -51,8 +51,17 @@ lint: ## golangci-lint with .golangci.yml (not part of test)
 	echo 'and have $$(go env GOPATH)/bin in PATH' >&2; exit 1; }
 	golangci-lint run ./...
 
+# The compiler of the AssemblyScript examples.
+wasm-examples/node_modules: wasm-examples/package-lock.json
+	cd wasm-examples && npm ci --no-audit --no-fund --loglevel=error && touch node_modules
+
+.PHONY: wasm
+wasm: bin/wasmtail wasm-examples/node_modules ## build the example parsers and run their golden cases
+	@set -e; for project in wasm-examples/*/*/parser.yaml; do \
+	  echo $$(dirname $$project); bin/wasmtail parser test --sdk sdk $$(dirname $$project); done
+
 .PHONY: test-go
-test-go: build
+test-go: build wasm-examples/node_modules
 	CGO_ENABLED=1 go test -race -timeout 15m $$(go list ./... | grep -v /internal/e2e)
 	go test -count 1 -parallel 3 -timeout 15m ./internal/e2e
 
@@ -67,7 +76,7 @@ fuzz: ## run every fuzz target for TIME each (TIME=30s)
 	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(TIME) $$pkg; done; done
 
 .PHONY: bench
-bench: build ## benchmarks of every stage, and of the whole agent against its limit
+bench: build wasm-examples/node_modules ## benchmarks of every stage, and of the whole agent against its limit
 	go test -run '^$$' -bench . -benchmem ./internal/... ./plugins/... ./agent/... ./hub/...
 	go test -count 1 -v -timeout 30m -run TestLimit ./internal/peers
 

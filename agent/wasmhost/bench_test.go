@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"testing"
-
-	"github.com/sirupsen/logrus"
 
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -108,17 +105,14 @@ func BenchmarkNginx(b *testing.B) {
 		run(b, func(batch *record.Batch) { batch.Records[5].Fields = batch.AllocFields(10)[:10] })
 	})
 	b.Run("native", func(b *testing.B) { run(b, scanNative) })
-	for _, path := range bytes.Fields([]byte(os.Getenv("WASM"))) {
-		h, err := Open(Options{Dir: b.TempDir(), Log: logrus.New()})
-		if err != nil {
-			b.Fatal(err)
-		}
-		m, err := h.Module(context.Background(), Spec{Pipeline: "p", Stage: "wasm#1", Path: string(path)})
+	for _, language := range []string{"c", "cpp", "rust", "assemblyscript"} {
+		h, _ := open(b)
+		m, err := h.Module(context.Background(), Spec{Pipeline: "p", Stage: "wasm#1", Path: module(b, "../../wasm-examples/nginx/"+language)})
 		if err != nil {
 			b.Fatal(err)
 		}
 		p := m.NewParser()
-		b.Run(string(path), func(b *testing.B) {
+		b.Run(language, func(b *testing.B) {
 			run(b, func(batch *record.Batch) {
 				if err := p.Process(context.Background(), batch); err != nil {
 					b.Fatal(err)
@@ -126,6 +120,5 @@ func BenchmarkNginx(b *testing.B) {
 			})
 		})
 		p.Close()
-		h.Close()
 	}
 }

@@ -41,7 +41,7 @@ func (c *Console) ledger(w http.ResponseWriter, r *http.Request, u *caller) erro
 	})
 	list := make([]generation, len(entries))
 	for i := range entries {
-		list[i] = generation{Entry: entries[i], ReadBytes: entries[i].Ranges.Bytes(), Missing: entries[i].Ranges.Gaps()}
+		list[i] = generation{Entry: entries[i], ReadBytes: entries[i].Ranges.Bytes(), Missing: entries[i].Missing()}
 	}
 	reply(w, http.StatusOK, map[string]any{"totals": stream.Sum(entries), "generations": list})
 	return nil

@@ -18,6 +18,9 @@ type Identity struct {
 	// Start to before End of the generation.
 	HasRange   bool
 	Start, End int64
+	// Routed is true for the part of a batch that was sent to another log store
+	// than the pipeline's own.
+	Routed bool
 	// Counts of the records in the range, by outcome.
 	Parsed, Failed, Filtered int64
 	// Offsets of the records, one each; nil without a range.
@@ -69,7 +72,7 @@ func Identify(id *Identity, g *loggroup.Group) error {
 	if !ok || err1 != nil || err2 != nil || id.Start < 0 || id.End <= id.Start {
 		return fmt.Errorf("%w: the range is not start-end", ErrTags)
 	}
-	id.HasRange = true
+	id.HasRange, id.Routed = true, get(loggroup.TagRouted) == "1"
 	if err := id.counts(get(loggroup.TagCounts), len(g.Logs)); err != nil {
 		return err
 	}

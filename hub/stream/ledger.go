@@ -21,6 +21,9 @@ type Entry struct {
 	Logstore   string `json:"logstore"`
 	Path       string `json:"path"`
 	Generation string `json:"generation"`
+	// Routed is true when the pipeline sends only some records to this log store:
+	// what is between the ranges went elsewhere, and is not missing.
+	Routed bool `json:"routed,omitempty"`
 	// Ranges are the bytes of the file that have arrived.
 	Ranges Ranges `json:"ranges"`
 	// Parsed, Failed and Filtered are records by outcome, as the agent counted
@@ -39,6 +42,14 @@ type Entry struct {
 	// Seq is the last message of the stream that is counted here: what a restart
 	// reads again is not counted again.
 	Seq uint64 `json:"seq"`
+}
+
+// Missing are the gaps between the ranges, which have not arrived.
+func (e *Entry) Missing() Ranges {
+	if e.Routed {
+		return nil
+	}
+	return e.Ranges.Gaps()
 }
 
 // Logstore is what the hub has of one log store.
@@ -211,7 +222,7 @@ func (l *ledger) record(id *Identity, seq uint64, at time.Time, o outcome) {
 		}
 		l.entries[key] = e
 	}
-	e.Hostname, e.Path = id.Hostname, id.Path
+	e.Hostname, e.Path, e.Routed = id.Hostname, id.Path, id.Routed
 	e.Ranges = e.Ranges.Add(id.Start, id.End)
 	e.Parsed += o.parsed
 	e.Failed += o.failed
@@ -303,8 +314,10 @@ func Sum(entries []Entry) (t Totals) {
 		t.Filtered += e.Filtered
 		t.Stored += e.Stored
 		t.Repeated += e.Repeated
-		t.ReadBytes += e.Ranges.Bytes()
-		t.MissingBytes += e.Ranges.Gaps().Bytes()
+		t.MissingBytes += e.Missing().Bytes()
+		if !e.Routed { // the entry of the pipeline's own log store has all of the bytes
+			t.ReadBytes += e.Ranges.Bytes()
+		}
 	}
 	t.ReadRecords = t.Parsed + t.Failed + t.Filtered
 	return t

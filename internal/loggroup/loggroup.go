@@ -28,6 +28,9 @@ const (
 	TagRange = "__wt_range__"
 	// TagOffsets is the offset of every Log; see AppendOffsets.
 	TagOffsets = "__wt_offsets__"
+	// TagRouted is "1" for a part of a batch that was sent to another log store
+	// than the pipeline's own: there the ranges of a generation have gaps.
+	TagRouted = "__wt_routed__"
 	// TagCounts is "parsed,failed,filtered", the records of the range by outcome.
 	TagCounts = "__wt_counts__"
 )

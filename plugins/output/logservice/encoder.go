@@ -91,6 +91,9 @@ func (e *encoder) setTags(b *record.Batch) (batchID string) {
 			loggroup.Tag{Key: loggroup.TagRange, Value: all[rangeAt:idEnd]},
 			loggroup.Tag{Key: loggroup.TagCounts, Value: all[idEnd:countsEnd]},
 			loggroup.Tag{Key: loggroup.TagOffsets, Value: all[countsEnd:]})
+		if b.Routed {
+			tags = append(tags, loggroup.Tag{Key: loggroup.TagRouted, Value: "1"})
+		}
 	}
 	e.header.Tags = tags
 	return all[:idEnd]

@@ -82,3 +82,24 @@ func TestCopy_EqualBeginningIsNotACopy(t *testing.T) {
 	r.settle()
 	require.Contains(t, strings.Join(r.got.order, "\n"), "the same first line\nthe same first line\nthe second life")
 }
+
+// TestCopy_TheLongestIsTheCopy: a rotated file that has only the first line of
+// all of them is also the beginning of every one.
+func TestCopy_TheLongestIsTheCopy(t *testing.T) {
+	r := newRig(t, dirOf(t), nil)
+	defer func() { r.stop() }()
+	r.step(0)
+	r.write("app.log", lines(0, 1))
+	r.rename("app.log", "app.log.2") // is not seen under its first name
+	r.write("app.log", lines(0, 2))
+	r.step(200 * time.Millisecond)
+	r.copy("app.log", "app.log.1")
+	r.step(200 * time.Millisecond)
+	r.write("app.log", lines(2, 3))
+	r.step(200 * time.Millisecond)
+	r.truncate("app.log")
+	r.settle()
+	got := strings.Join(r.got.order, "\n")
+	require.Equal(t, 1, strings.Count(got, "line 000001"), got)
+	require.Equal(t, 1, strings.Count(got, "line 000002"), got)
+}

@@ -385,8 +385,8 @@ func (t *Tailer) findCopy(g *generation, read int64, marker checkpoint.Digest) *
 			}
 			switch {
 			case c.st.size < read: // the head of g can be longer than all of it
-				if c.copyOf == g && best == nil {
-					best = c
+				if c.copyOf == g && (best == nil || best.st.size < c.st.size) {
+					best = c // another that begins like g is shorter
 				}
 			case sameHead(c.fd, head, t.head[:]) && sameMarker(c.fd, read, marker, t.head[:]):
 				best = c

@@ -47,11 +47,7 @@ func (c *Case) path(suffix string) string { return filepath.Join(c.dir, c.Name+s
 // batches of random sizes. All must give the rows of the golden file, which
 // update writes anew. The error shows the first difference.
 func (c *Case) Test(ctx context.Context, h *Host, module string, update bool) error {
-	lines, err := c.lines()
-	if err != nil {
-		return err
-	}
-	random := rand.New(rand.NewPCG(1, uint64(len(lines)))) //nolint:gosec // the same sizes each time
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same sizes each time
 	ways := []struct {
 		name  string
 		sizes func(int) int
@@ -69,7 +65,7 @@ func (c *Case) Test(ctx context.Context, h *Host, module string, update bool) er
 		want = splitLines(text)
 	}
 	for i, way := range ways {
-		rows, err := c.rows(ctx, h, module, lines, way.sizes)
+		rows, err := c.rows(ctx, h, module, way.sizes)
 		if err != nil {
 			return fmt.Errorf("case %s, %s: %w", c.Name, way.name, err)
 		}
@@ -102,7 +98,12 @@ func splitLines(text []byte) [][]byte {
 	return bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
 }
 
-func (c *Case) rows(ctx context.Context, h *Host, module string, lines [][]byte, sizes func(int) int) ([][]byte, error) {
+// rows runs the case with batches of some sizes.
+func (c *Case) rows(ctx context.Context, h *Host, module string, sizes func(int) int) ([][]byte, error) {
+	lines, err := c.lines()
+	if err != nil {
+		return nil, err
+	}
 	spec := Spec{Path: module}
 	config, err := os.ReadFile(c.path(".config.json"))
 	if err == nil {

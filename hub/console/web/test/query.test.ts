@@ -101,5 +101,6 @@ describe("searchWords", () => {
 	it("finds what the message is searched for", () => {
 		expect(searchWords('error "conn refused" time* status:500 -healthz not debug (x or y) a:="b"')).toEqual(["error", "conn refused", "time"]);
 		expect(searchWords("a or b and c | limit 3")).toEqual(["a", "b", "c"]);
+		expect(searchWords('i(Time*) i("conn refused") -i(healthz) i(a or b)')).toEqual(["Time", "conn refused"]);
 	});
 });

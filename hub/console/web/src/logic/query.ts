@@ -135,7 +135,8 @@ export function searchWords(query: string): string[] {
 	return words;
 }
 
-function plainWord(token: string): string {
+function plainWord(written: string): string {
+	const token = /^i\((\S+|["'`].*)\)$/.exec(written)?.[1] ?? written; // in capital or small letters
 	if (/^["'`]/.test(token)) {
 		const end = stringEnd(token, 0);
 		return end === token.length ? unquote(token) : "";

@@ -104,6 +104,7 @@ const syntax: [string, string][] = [
 	["conn refused", "lines with both words"],
 	['"conn refused"', "lines with this phrase"],
 	["time*", "words that start like this"],
+	["i(timeout)", "the word in capital or small letters"],
 	["error or panic", "either of them"],
 	["-healthz", "not this word"],
 	["status:500", "the field has this word"],

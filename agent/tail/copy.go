@@ -24,7 +24,7 @@ func (t *Tailer) settleCopy(n *newcomer, now int64) (done, waits bool) {
 		}
 		if !t.intact(g) {
 			if g.source != nil {
-				g.reader.schedule(g) // its reader finds it truncated
+				t.schedule(g) // its reader finds it truncated
 				return false, true
 			}
 			continue

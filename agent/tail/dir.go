@@ -134,7 +134,7 @@ func (t *Tailer) scan(d *directory, now int64) {
 	d.epoch++
 	seen, links := 0, false
 	var changed []*dirEntry
-	err := t.dirReader.read(d.path, func(name []byte, ino uint64, kind entryKind) {
+	err := t.readDir(d.path, func(name []byte, ino uint64, kind entryKind) {
 		e := d.entries[string(name)]
 		if e != nil && e.epoch == d.epoch {
 			return
@@ -152,6 +152,9 @@ func (t *Tailer) scan(d *directory, now int64) {
 		}
 	})
 	if err != nil {
+		for _, e := range changed {
+			e.ino = 0 // the next scan sees to it
+		}
 		t.fail(d.path, "cannot read the directory", err)
 		return
 	}

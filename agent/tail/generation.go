@@ -46,7 +46,8 @@ type generation struct {
 	marker  checkpoint.Digest // before read
 	frame   frameState
 	flushAt int64 // deliver an incomplete end if the file is this long
-	atEnd   bool  // the last read reached the end of the file
+	atEnd   bool  // the last read reached the end of the file,
+	end     int64 // which was here
 	readErr error // of the last read
 	holes   int64 // leading NUL bytes that were passed over
 

@@ -69,7 +69,8 @@ func newReader(t *Tailer) *reader {
 	}
 }
 
-// schedule queues g unless it is queued, running or stuck.
+// schedule queues g unless it is queued, running or stuck. Only the watch
+// goroutine calls it: what is idle stays its own until then, with its file.
 func (r *reader) schedule(g *generation) {
 	g.mu.Lock()
 	ok := g.state == idle
@@ -136,7 +137,7 @@ func (r *reader) step(ctx context.Context, to Sink) bool {
 	}
 	g.setState(running)
 	more, err := r.turn(ctx, g, to)
-	if !more {
+	if !more && !g.rewind.Load() {
 		g.drained.Store(true)
 	}
 	g.readErr = nil
@@ -158,7 +159,8 @@ func (r *reader) step(ctx context.Context, to Sink) bool {
 }
 
 // waits puts g back if an older generation of the same file is not read yet.
-// Both belong to this reader.
+// Both belong to this reader. If the older one is not queued, because it cannot
+// be read just now, g goes back to the watch goroutine, which plans both again.
 func (r *reader) waits(g *generation) bool {
 	older := g.older.Load()
 	if older == nil {
@@ -168,8 +170,12 @@ func (r *reader) waits(g *generation) bool {
 		g.older.Store(nil)
 		return false
 	}
-	r.schedule(older)
-	r.push(g)
+	if older.isIdle() {
+		g.atEnd = false
+		g.setState(idle)
+	} else {
+		r.push(g)
+	}
 	return true
 }
 
@@ -223,7 +229,7 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 		return 0, errChanged
 	}
 	full := n == len(r.buf)
-	g.atEnd = !full
+	g.atEnd, g.end = !full, pos-int64(before)+int64(n)
 	data := r.buf[before:n]
 	if err := r.extendHead(g, pos+int64(len(data))); err != nil {
 		return 0, err

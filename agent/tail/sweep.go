@@ -48,14 +48,15 @@ func (t *Tailer) sweepOne(g *generation, now int64) {
 		g.finished = true
 		g.edit(func(e *checkpoint.Entry) { e.Finished = true })
 		t.closeFD(g)
-	case g.fd < 0 && g.goneSince > 0 && done:
-		t.forgetID(g)
-		t.unlist(g)
-		t.close(g, now)
+	case g.fd < 0 && g.goneSince > 0 && now-g.goneSince >= deletedClose:
+		t.sweepGone(g, now, done)
 	case g.fd < 0:
 	case g.links == 0 && g.goneSince == 0:
 		g.goneSince = now
 	case g.links == 0 && done && still >= deletedClose:
+		if t.check(g, now); g.fd < 0 || !g.isIdle() || g.unread() > 0 {
+			return // its writer is not done with it
+		}
 		t.forgetID(g)
 		t.unlist(g)
 		t.closeFD(g)
@@ -69,6 +70,19 @@ func (t *Tailer) sweepOne(g *generation, now int64) {
 	case g.links > 0 && done && still >= int64(t.config.RotatedCloseAfter):
 		t.closeFD(g) // its name and inode are known: it is opened again if it grows
 	}
+}
+
+// sweepGone gives up a closed file that has not been found under another name.
+func (t *Tailer) sweepGone(g *generation, now int64, done bool) {
+	if !done {
+		if _, _, open := g.source.Position(); open > 0 {
+			return
+		}
+		t.loss(g, g.acked(), g.size, "deleted while it was closed")
+	}
+	t.forgetID(g)
+	t.unlist(g)
+	t.close(g, now)
 }
 
 // close remembers g, whose content is gone, until nothing of it is under way.
@@ -102,7 +116,7 @@ func (t *Tailer) sweepClosed(g *generation, now int64) {
 // the directory where they were can be read, or is gone from one that can.
 func (t *Tailer) sweepOrphans(now int64) {
 	t.orphanAt = now
-	if len(t.waiting) > 0 {
+	if slices.ContainsFunc(t.waiting, func(n *newcomer) bool { return n.st.size > 0 }) {
 		return // one of them could be what is looked for
 	}
 	for _, list := range t.orphans {
@@ -215,8 +229,9 @@ func (t *Tailer) reopen(g *generation) {
 	var st stat
 	if err := t.statBuf.open(fd, &st); err != nil || st.id != g.id {
 		t.closeFD(g)
+		return
 	}
-	if g.finished {
+	if g.finished { // what was a copy is written to
 		g.finished = false
 		g.edit(func(e *checkpoint.Entry) { e.Finished = false })
 	}

@@ -30,6 +30,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +57,7 @@ type Tailer struct {
 
 	// Of the watch goroutine.
 	hints     *hints
-	dirReader dirReader
+	readDir   func(path string, each func(name []byte, ino uint64, kind entryKind)) error
 	statBuf   statBuffer
 	head      [checkpoint.HeadBytesMax]byte
 	scratch   []byte
@@ -115,7 +116,7 @@ func New(config Config, store *checkpoint.Store, log logrus.FieldLogger) (*Taile
 		dirs: map[string]*directory{}, byID: map[identity]*generation{}, families: map[string][]*generation{},
 		orphans: map[identity][]*checkpoint.Source{}, ignored: map[identity]version{}, written: map[string]bool{},
 		failures: map[string]*failure{}, alarms: map[string]int64{},
-		done: make(chan struct{}),
+		readDir: new(dirReader).read, done: make(chan struct{}),
 	}
 	for range config.Readers {
 		t.readers = append(t.readers, newReader(t))
@@ -164,7 +165,7 @@ func (t *Tailer) stop() {
 	for _, g := range t.closed {
 		t.closeFD(g)
 	}
-	for _, n := range t.waiting {
+	for _, n := range slices.Concat(t.waiting, t.newcomers) {
 		t.drop(n)
 	}
 }

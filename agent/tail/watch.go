@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"slices"
 	"time"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
@@ -77,6 +78,8 @@ func (t *Tailer) commit() {
 	for i, g := range t.pending {
 		g.source = sources[i]
 		g.setState(idle)
+	}
+	for _, g := range t.pending { // one can wait for another
 		t.plan(g, t.now())
 	}
 	t.pending, t.notes = t.pending[:0], t.notes[:0]
@@ -91,7 +94,7 @@ func (t *Tailer) handleReport(g *generation, now int64) {
 		t.lose(g, err)
 	default:
 		t.fail(g.path, "cannot read the file", err)
-		g.retryAt = now + retryInterval
+		g.retryAt, g.atEnd = now+retryInterval, false
 		g.setState(idle)
 		t.activate(g)
 	}
@@ -105,12 +108,18 @@ func (t *Tailer) lose(g *generation, err error) {
 	t.closeFD(g)
 	t.unlist(g)
 	t.leaveFamily(g)
+	g.setState(idle)
+	g.drained.Store(true) // nobody waits for it any more
 	if d := g.dir; d != nil {
 		if e := d.entryOf(g); e != nil {
 			e.gen, e.ino = nil, 0
 		}
 		g.dir = nil
 		d.dirty = true
+	}
+	if g.source == nil { // it has no checkpoint yet, and needs none any more
+		t.pending = slices.DeleteFunc(t.pending, func(o *generation) bool { return o == g })
+		return
 	}
 	t.orphans[g.id] = append(t.orphans[g.id], g.source)
 	t.orphanAt = t.now()
@@ -133,7 +142,7 @@ func (t *Tailer) checkActive(now int64) {
 // check asks for the size of one file and plans what is to be done.
 func (t *Tailer) check(g *generation, now int64) {
 	g.asked = now
-	if g.spooled || g.finished && g.fd < 0 {
+	if _, packed := uncompressed(g.path); g.spooled || g.finished && packed {
 		t.plan(g, now)
 		return
 	}
@@ -210,28 +219,49 @@ func (t *Tailer) plan(g *generation, now int64) {
 		timeout = t.config.Multiline.Timeout
 	}
 	switch {
-	case !g.atEnd:
+	case !g.atEnd || g.size > g.end: // it can have grown while it was read
 		t.queue(g)
 	case now-g.grown >= int64(timeout) && g.flushAt != g.size:
+		before := g.flushAt
 		g.flushAt = g.size
-		t.queue(g)
+		if !t.queue(g) {
+			g.flushAt = before
+		}
 	}
 }
 
-func (t *Tailer) queue(g *generation) {
+// queue gives g to its reader, as soon as its head is durable. It reports false
+// if that cannot be now.
+func (t *Tailer) queue(g *generation) bool {
 	g.mu.Lock()
 	wasIdle := g.state == idle
 	g.mu.Unlock()
 	if !wasIdle || g.headless {
-		return
+		return false
 	}
 	if g.head.n == 0 && g.size > 0 {
 		g.headless = true
 		t.headless = append(t.headless, g)
-		return
+		return true
+	}
+	return t.schedule(g)
+}
+
+// schedule gives g to its reader, and before it the older generation for which it
+// waits. It reports false if that one cannot be read now; then g is planned again
+// in the next tick.
+func (t *Tailer) schedule(g *generation) bool {
+	if older := g.older.Load(); older != nil && !older.drained.Load() && older.isIdle() {
+		switch {
+		case older.finished || older.fd < 0:
+			older.drained.Store(true) // it was read to its end
+		case older.source == nil, older.rewind.Load(), older.headless, t.now() < older.retryAt, !t.queue(older):
+			return false
+		}
 	}
 	delete(t.failures, g.path)
 	g.reader.schedule(g)
+	return true
 }
 
 // saveHeads makes the first signatures of files durable that were empty when
@@ -261,8 +291,7 @@ func (t *Tailer) saveHeads() {
 	for _, g := range t.headless {
 		g.headless = false
 		if g.fd >= 0 && g.isIdle() {
-			delete(t.failures, g.path)
-			g.reader.schedule(g)
+			t.schedule(g)
 		}
 	}
 	t.headless = t.headless[:0]

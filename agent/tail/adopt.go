@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sort"
 	"syscall"
 	"time"
@@ -204,19 +205,16 @@ func (t *Tailer) settleAll(now int64) {
 		}
 		return list[i].sibling && list[i].st.mtime < list[j].st.mtime
 	})
-	for _, n := range list {
-		if n.fd < 0 {
-			continue
-		}
-		if t.resumeByID(n) {
-			continue
-		}
-		t.waiting = append(t.waiting, n)
+	rotated := slices.IndexFunc(list, func(n *newcomer) bool { return n.sibling })
+	if rotated < 0 {
+		rotated = len(list)
 	}
-	list, t.waiting = t.waiting, nil
-	for _, n := range list {
-		if n.fd >= 0 && !t.settle(n, now) {
-			t.waiting = append(t.waiting, n)
+	for _, part := range [][]*newcomer{list[:rotated], list[rotated:]} {
+		part = slices.DeleteFunc(part, func(n *newcomer) bool { return n.fd < 0 || t.resumeByID(n) })
+		for _, n := range part {
+			if n.fd >= 0 && !t.settle(n, now) {
+				t.waiting = append(t.waiting, n)
+			}
 		}
 	}
 }
@@ -226,18 +224,54 @@ func (t *Tailer) resumeByID(n *newcomer) bool {
 	if n.packed {
 		return false
 	}
+	var best candidate
 	for _, src := range t.orphans[n.st.id] {
 		e := src.Entry()
 		if e.HeadLen == 0 && e.Acked == 0 && !(t.firstScan && e.Path == n.path) {
 			continue // it was empty: nothing says that this is not another file with its inode
 		}
-		if !t.matches(n, &e) {
-			continue
+		best.consider(t, n, src, &e)
+	}
+	if best.src != nil && n.sibling && n.st.size > best.acked && (t.followed(n) || t.hasMore(n, best.acked)) {
+		return false // a copy of another, that has the inode of one that is gone
+	}
+	return best.resume(t, n)
+}
+
+// hasMore reports whether n has what was read of another file of its family,
+// beyond acked.
+func (t *Tailer) hasMore(n *newcomer, acked int64) bool {
+	for _, list := range t.orphans {
+		for _, src := range list {
+			e := src.Entry()
+			if e.Acked > acked && t.orphanOf(&e, n.family) && t.matches(n, &e) {
+				return true
+			}
 		}
-		t.resume(n, src)
-		return true
 	}
 	return false
+}
+
+// candidate is what of the checkpoint a newcomer can be. Several can begin like
+// it, as one that has only the first line of all: the one of which most was read
+// is it.
+type candidate struct {
+	src   *checkpoint.Source
+	acked int64
+}
+
+func (c *candidate) consider(t *Tailer, n *newcomer, src *checkpoint.Source, e *checkpoint.Entry) {
+	if (c.src == nil || e.Acked > c.acked) && t.matches(n, e) {
+		c.src, c.acked = src, e.Acked
+	}
+}
+
+func (c *candidate) resume(t *Tailer, n *newcomer) bool {
+	if c.src == nil {
+		return false
+	}
+	t.resume(n, c.src)
+	return true
 }
 
 // matches reports whether the content of n is that of e up to its position.
@@ -251,6 +285,7 @@ func (t *Tailer) matches(n *newcomer, e *checkpoint.Entry) bool {
 // truncated, or moved across file systems, or on a file system that was mounted
 // again under another device number.
 func (t *Tailer) resumeByContent(n *newcomer) bool {
+	var best candidate
 	for _, list := range t.orphans {
 		for _, src := range list {
 			e := src.Entry()
@@ -266,13 +301,13 @@ func (t *Tailer) resumeByContent(n *newcomer) bool {
 			if !sure && (e.Acked == 0 || t.byID[identity{e.Dev, e.Ino}] == nil && !remounted) {
 				continue
 			}
-			if t.matches(n, &e) {
-				t.resume(n, src)
-				return true
-			}
+			best.consider(t, n, src, &e)
 		}
 	}
-	return false
+	if best.src != nil && n.st.size > best.acked && t.followed(n) {
+		return false
+	}
+	return best.resume(t, n)
 }
 
 // orphanOf reports whether an entry is of that family.
@@ -515,18 +550,20 @@ func (t *Tailer) queueUp(g *generation, n *newcomer) {
 	if g.finished {
 		return
 	}
-	for _, other := range family {
-		if n.sibling && other.path == g.family && other.read.Load() == 0 && other.older.Load() == nil {
-			other.older.Store(g)
-		}
-	}
-	for i := len(family) - 1; i >= 0; i-- {
-		o := family[i]
+	for _, o := range slices.Backward(family) {
 		if o.finished || o.drained.Load() || n.sibling && o.path == g.family || o.waitsFor(g) {
 			continue
 		}
 		g.older.Store(o)
-		return
+		break
+	}
+	for _, other := range family {
+		if !n.sibling || other.path != g.family || other.read.Load() > 0 || g.waitsFor(other) {
+			continue
+		}
+		if last := other.older.Load(); last == nil || g.waitsFor(last) {
+			other.older.Store(g)
+		}
 	}
 }
 

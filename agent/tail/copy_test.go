@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -102,4 +103,86 @@ func TestCopy_TheLongestIsTheCopy(t *testing.T) {
 	got := strings.Join(r.got.order, "\n")
 	require.Equal(t, 1, strings.Count(got, "line 000001"), got)
 	require.Equal(t, 1, strings.Count(got, "line 000002"), got)
+}
+
+// TestCopy_OfAFileThatBeginsLikeOneThatIsGone: the copy has the head and the
+// marker of the file that is gone, and the bytes of the one that is there.
+func TestCopy_OfAFileThatBeginsLikeOneThatIsGone(t *testing.T) {
+	r := newRig(t, dirOf(t), nil)
+	defer func() { r.stop() }()
+	banner := strings.Repeat("the same in every file\n", 100)
+	r.write("app.log", banner)
+	r.settle()
+	r.write("next", banner+lines(0, 3)) // before the other is gone: it has an inode of its own
+	r.remove("app.log")
+	r.restart()
+	r.rename("next", "app.log")
+	r.copy("app.log", "app.log.1")
+	r.settle()
+	require.Equal(t, 1, strings.Count(strings.Join(r.got.order, "\n"), "line 000001"))
+}
+
+// TestCopy_OfTheOneOfWhichMostWasRead: after a restart two files of the
+// checkpoint begin like the copy, and nothing is left of either but the copy.
+func TestCopy_OfTheOneOfWhichMostWasRead(t *testing.T) {
+	for range 8 { // they are found in any order
+		r := newRig(t, dirOf(t), nil)
+		banner := strings.Repeat("the same in every file\n", 100)
+		r.write("app.log", banner)
+		r.settle()
+		r.write("next", banner+lines(0, 3)) // before the other is gone: it has an inode of its own
+		r.remove("app.log")
+		r.rename("next", "app.log")
+		r.settle()
+		r.copy("app.log", "app.log.1")
+		r.truncate("app.log")
+		r.restart()
+		r.settle()
+		require.Equal(t, 1, strings.Count(strings.Join(r.got.order, "\n"), "line 000001"))
+		r.stop()
+	}
+}
+
+// TestCopy_ThatGrowsIsRead: what was found to be a copy is written to after all.
+func TestCopy_ThatGrowsIsRead(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		r := newRig(t, dirOf(t), nil)
+		r.write("app.log", lines(0, 500))
+		r.settle()
+		r.copy("app.log", "app.log.1")
+		r.settle()
+		r.wantLines(500)
+		if restart {
+			r.restart()
+			r.settle()
+		}
+		r.write("app.log.1", lines(500, 510))
+		r.settle()
+		r.wantLines(510)
+		r.stop()
+	}
+}
+
+// TestCopy_WithTheInodeOfAFileThatIsGone: the checkpoint knows the inode of the
+// copy as that of a file that began alike.
+func TestCopy_WithTheInodeOfAFileThatIsGone(t *testing.T) {
+	r := newRig(t, dirOf(t), nil)
+	defer func() { r.stop() }()
+	const banner = "the same in every file\n"
+	r.write("app.log", banner)
+	r.settle()
+	r.stop()
+	r.rename("app.log", "app.log.1") // and is written over, as the copy
+	r.begin()
+	f, err := os.OpenFile(r.path("app.log.1"), os.O_WRONLY|os.O_APPEND, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(lines(0, 3))
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	r.write("app.log", banner+lines(0, 3))
+	r.step(0)
+	r.truncate("app.log")
+	r.write("app.log", banner+"the next\n")
+	r.settle()
+	require.Equal(t, 1, strings.Count(strings.Join(r.got.order, "\n"), "line 000001"))
 }

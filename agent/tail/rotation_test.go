@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -156,4 +157,34 @@ func TestRotation_Compressed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestRotation_OldestFirst: what was rotated while nothing looked is read before
+// the file that has its name now.
+func TestRotation_OldestFirst(t *testing.T) {
+	r := newRig(t, dirOf(t), nil)
+	defer func() { r.stop() }()
+	r.step(0)
+	const rounds = 4
+	for i := range rounds {
+		shift(r, "app.log")
+		r.write("app.log", lines(i, i+1))
+		written := time.Now().Add(time.Duration(i-rounds) * time.Millisecond)
+		require.NoError(t, os.Chtimes(r.path("app.log"), written, written))
+		if i < rounds-1 {
+			r.rename("app.log", "app.log.1")
+		}
+	}
+	r.tailer.dirs[r.dir].dirty = true
+	r.tailer.tick()
+	g := r.tailer.generationAt(r.path("app.log"))
+	for i := 2; i <= rounds; i++ { // the last were renamed once more
+		older := r.tailer.generationAt(r.path(fmt.Sprintf("app.log.%d", i)))
+		require.NotNil(t, older)
+		require.True(t, g.waitsFor(older), "%s waits for %s", g.path, older.path)
+		g = older
+	}
+	r.settle()
+	r.wantLines(rounds)
+	require.True(t, slices.IsSorted(r.got.order), r.got.order)
 }

@@ -37,6 +37,7 @@ type newcomer struct {
 	ino      uint64      // of entry
 	grown    int64       // when it was last seen to change
 	copyOf   *generation // found to be a copy of its beginning
+	retryAt  int64       // when to unpack it again after an error
 }
 
 // file sees to a regular file with a new name or inode.

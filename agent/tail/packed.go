@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -24,9 +27,11 @@ var errUnknownCompression = errors.New("this compression is not supported")
 // generation that is known, the only place where unread bytes are left, or a
 // generation that was missed. It is never read as lines itself.
 func (t *Tailer) settlePacked(n *newcomer, now int64) bool {
+	if now < n.retryAt {
+		return false
+	}
 	if src := t.knownPacked(n); src != nil {
-		t.resumePacked(n, src)
-		return true
+		return t.resumePacked(n, src, now)
 	}
 	if now-n.grown < packSettle && now-n.st.mtime < packSettle {
 		return false // it is still being written
@@ -40,22 +45,31 @@ func (t *Tailer) settlePacked(n *newcomer, now int64) bool {
 		return true
 	}
 	head, err := t.unpackHead(n)
-	if err != nil {
-		if !errors.Is(err, errUnknownCompression) {
-			t.alarm("a compressed rotated file cannot be unpacked", n.path, err)
-		}
+	if errors.Is(err, errUnknownCompression) {
 		t.ignore(n)
 		return true
+	}
+	if err != nil {
+		return t.unpackFailed(n, now, err)
 	}
 	if t.packedCopy(n, head) {
 		t.begin(n, n.st.size, true)
 		return true
 	}
-	if t.packedOrphan(n, head) {
+	return t.packedOrphan(n, head) || t.unpackNew(n, now)
+}
+
+// unpackFailed lets n wait for another try. What cannot be unpacked for a while
+// after it last grew is damaged, and ignored; that there is no room to unpack it
+// says nothing about it.
+func (t *Tailer) unpackFailed(n *newcomer, now int64, err error) (settled bool) {
+	t.alarm("a compressed rotated file cannot be unpacked", n.path, err)
+	if noRoom := (*fs.PathError)(nil); now-n.grown >= ghostFor && !errors.As(err, &noRoom) {
+		t.ignore(n)
 		return true
 	}
-	t.unpackNew(n)
-	return true
+	n.retryAt = now + retryInterval
+	return false
 }
 
 // knownPacked finds n in the checkpoint.
@@ -69,7 +83,7 @@ func (t *Tailer) knownPacked(n *newcomer) *checkpoint.Source {
 }
 
 // resumePacked goes on with a compressed file that was begun before.
-func (t *Tailer) resumePacked(n *newcomer, src *checkpoint.Source) {
+func (t *Tailer) resumePacked(n *newcomer, src *checkpoint.Source, now int64) (settled bool) {
 	e := src.Entry()
 	if !e.Finished {
 		fd, err := t.unpack(n, e.Acked)
@@ -78,9 +92,7 @@ func (t *Tailer) resumePacked(n *newcomer, src *checkpoint.Source) {
 			err = errChanged
 		}
 		if err != nil {
-			t.alarm("a compressed rotated file cannot be unpacked", n.path, err)
-			t.ignore(n)
-			return
+			return t.unpackFailed(n, now, err)
 		}
 		closeFile(n.fd)
 		n.fd = fd
@@ -89,6 +101,7 @@ func (t *Tailer) resumePacked(n *newcomer, src *checkpoint.Source) {
 	if g := t.byID[n.st.id]; !e.Finished {
 		t.spooled(g)
 	}
+	return true
 }
 
 // spooled marks g as reading an unpacked copy, which does not change.
@@ -107,13 +120,41 @@ func (t *Tailer) spooled(g *generation) {
 // packedCopy reports whether n has the content of a generation that is followed,
 // or was until lately.
 func (t *Tailer) packedCopy(n *newcomer, head []byte) bool {
-	for _, g := range t.families[n.family] {
-		_, _, sig := g.progress()
-		if sig.n > 0 && sig.n <= len(head) && checkpoint.Sum(head[:sig.n]) == sig.sum {
+	return slices.ContainsFunc(t.families[n.family], func(g *generation) bool {
+		read, marker, sig := g.progress()
+		if sig.n == 0 || sig.n > len(head) || checkpoint.Sum(head[:sig.n]) != sig.sum {
+			return false
+		}
+		// Compressing keeps the time of a file. Unpacking a large one for nothing
+		// would hold up the rest.
+		if n.st.size >= packedLarge && n.st.mtime/int64(time.Second) == g.mtime/int64(time.Second) {
 			return true
 		}
+		return t.packedSame(n, max(read, g.size), read, marker)
+	})
+}
+
+// packedLarge is the size from which a compressed file with the head and the time
+// of another is its copy without further proof.
+const packedLarge = 1 << 20
+
+// packedSame reports whether n unpacks to size bytes, those before read with that
+// marker.
+func (t *Tailer) packedSame(n *newcomer, size, read int64, marker checkpoint.Digest) bool {
+	r, err := unpacker(n)
+	if err != nil {
+		return false
 	}
-	return false
+	defer func() { _ = r.Close() }()
+	before := t.head[:min(read, checkpoint.MarkerBytesMax)]
+	if _, err := io.CopyN(io.Discard, r, read-int64(len(before))); err != nil {
+		return false
+	}
+	if _, err := io.ReadFull(r, before); err != nil || len(before) > 0 && checkpoint.Sum(before) != marker {
+		return false
+	}
+	rest, err := io.Copy(io.Discard, io.LimitReader(r, size-read+1))
+	return err == nil && read+rest == size
 }
 
 // packedOrphan goes on, in a compressed copy, with a generation of the checkpoint
@@ -126,10 +167,6 @@ func (t *Tailer) packedOrphan(n *newcomer, head []byte) bool {
 				checkpoint.Sum(head[:e.HeadLen]) != e.Head {
 				continue
 			}
-			if e.Finished {
-				t.begin(n, n.st.size, true)
-				return true
-			}
 			fd, err := t.unpack(n, e.Acked)
 			if err != nil {
 				t.alarm("a compressed rotated file cannot be unpacked", n.path, err)
@@ -138,6 +175,11 @@ func (t *Tailer) packedOrphan(n *newcomer, head []byte) bool {
 			if !sameMarker(fd, e.Acked, e.Marker, t.head[:]) {
 				closeFile(fd)
 				continue
+			}
+			if e.Finished {
+				closeFile(fd)
+				t.begin(n, n.st.size, true)
+				return true
 			}
 			closeFile(n.fd)
 			n.fd = fd
@@ -150,18 +192,17 @@ func (t *Tailer) packedOrphan(n *newcomer, head []byte) bool {
 }
 
 // unpackNew reads a generation that was missed from its compressed copy.
-func (t *Tailer) unpackNew(n *newcomer) {
+func (t *Tailer) unpackNew(n *newcomer, now int64) (settled bool) {
 	fd, err := t.unpack(n, 0)
 	if err != nil {
-		t.alarm("a compressed rotated file cannot be unpacked", n.path, err)
-		t.ignore(n)
-		return
+		return t.unpackFailed(n, now, err)
 	}
 	closeFile(n.fd)
 	n.fd = fd
 	g := t.begin(n, 0, false)
 	t.spooled(g)
 	g.head, _ = headOf(fd, g.size, t.head[:])
+	return true
 }
 
 // unpackHead returns the first unpacked bytes of n.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,4 +188,85 @@ func TestRotation_OldestFirst(t *testing.T) {
 	r.settle()
 	r.wantLines(rounds)
 	require.True(t, slices.IsSorted(r.got.order), r.got.order)
+}
+
+func gzipped(t *testing.T, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write([]byte(text))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return b.Bytes()
+}
+
+// TestRotation_CompressedWithTheHeadOfAnother: a generation that came and went is
+// left in its compressed copy, and begins with the same 1024 bytes as the file
+// that is followed.
+func TestRotation_CompressedWithTheHeadOfAnother(t *testing.T) {
+	banner := strings.Repeat("the same in every file\n", 100)
+	for name, missed := range map[string]string{"longer": banner + lines(10, 30), "shorter": banner + lines(10, 12), "as long": banner + lines(10, 13)} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, dirOf(t), nil)
+			defer func() { r.stop() }()
+			r.write("app.log", banner+lines(0, 3))
+			r.settle()
+			require.NoError(t, os.WriteFile(r.path("app.log.1.gz"), gzipped(t, missed), 0o644))
+			r.settle()
+			require.Contains(t, r.got.order, "line 000011")
+			n := len(r.got.order)
+			require.NoError(t, os.WriteFile(r.path("app.log.2.gz"), gzipped(t, banner+lines(0, 3)), 0o644))
+			r.settle()
+			require.Len(t, r.got.order, n, "this one is a copy")
+		})
+	}
+}
+
+// TestRotation_CompressedWaitsForRoom: that a file cannot be unpacked now says
+// nothing about it.
+func TestRotation_CompressedWaitsForRoom(t *testing.T) {
+	for name, late := range map[string]func(r *rig, data []byte){
+		"no room to unpack": func(r *rig, data []byte) {
+			r.tailer.config.SpoolDir = r.path("absent")
+			require.NoError(r.t, os.WriteFile(r.path("app.log.1.gz"), data, 0o644))
+			for range 3 {
+				r.settle()
+			}
+			r.step(2 * time.Minute)
+			require.Empty(r.t, r.got.order)
+			r.tailer.config.SpoolDir = os.TempDir()
+		},
+		"still being written": func(r *rig, data []byte) {
+			require.NoError(r.t, os.WriteFile(r.path("app.log.1.gz"), data[:len(data)/2], 0o644))
+			for range 3 {
+				r.settle()
+			}
+			require.Empty(r.t, r.got.order)
+			require.NoError(r.t, os.WriteFile(r.path("app.log.1.gz"), data, 0o644))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, dirOf(t), nil)
+			defer func() { r.stop() }()
+			r.step(0)
+			late(r, gzipped(t, lines(0, 100)))
+			for range 3 {
+				r.settle()
+			}
+			r.wantLines(100)
+		})
+	}
+}
+
+func TestRotation_DamagedCompressedIsLeftAlone(t *testing.T) {
+	r := newRig(t, dirOf(t), nil)
+	r.step(0)
+	require.NoError(t, os.WriteFile(r.path("app.log.1.gz"), []byte("no gzip at all"), 0o644))
+	for range 10 {
+		r.settle()
+	}
+	require.Empty(t, r.tailer.waiting)
+	require.Zero(t, r.tailer.open)
+	require.Contains(t, r.logged.String(), "cannot be unpacked")
+	r.stop()
 }

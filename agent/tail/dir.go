@@ -2,6 +2,7 @@ package tail
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -347,6 +348,9 @@ func (t *Tailer) target(real, link string) {
 	}
 	if d.targets == nil {
 		d.targets = map[string]string{}
+	}
+	if len(d.targets) >= forgetFrom {
+		maps.DeleteFunc(d.targets, func(name, _ string) bool { return d.entries[name] == nil })
 	}
 	d.targets[filepath.Base(real)] = link
 }

@@ -35,6 +35,27 @@ func (t *Tailer) sweep(now int64) {
 	if now-t.orphanAt > orphanFor {
 		t.sweepOrphans(now)
 	}
+	if len(t.ignored) > max(forgetFrom, t.ignoreMax) {
+		t.sweepIgnored()
+	}
+}
+
+// forgetFrom is from how many on it is asked what is still there of what is
+// remembered by name or inode; then again at twice of what is left.
+const forgetFrom = 1000
+
+// sweepIgnored forgets the files that were found not to be ours and are gone.
+func (t *Tailer) sweepIgnored() {
+	there := make(map[identity]version, len(t.ignored))
+	for _, d := range t.dirs {
+		for _, e := range d.entries {
+			id := identity{d.id.dev, e.ino}
+			if v, ok := t.ignored[id]; ok {
+				there[id] = v
+			}
+		}
+	}
+	t.ignored, t.ignoreMax = there, 2*len(there)
 }
 
 func (t *Tailer) sweepOne(g *generation, now int64) {

@@ -67,6 +67,7 @@ type Tailer struct {
 	orphans   map[identity][]*checkpoint.Source
 	orphanAt  int64
 	ignored   map[identity]version
+	ignoreMax int // ignored is swept when it is larger
 	newcomers []*newcomer
 	waiting   []*newcomer
 	detached  []*generation

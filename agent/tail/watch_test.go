@@ -239,3 +239,22 @@ func TestSweep_AnEmptyRotatedFileHoldsNothingUp(t *testing.T) {
 	require.Len(t, r.tailer.waiting, 1)
 	require.Empty(t, r.tailer.orphans)
 }
+
+// TestSweep_ForgetsWhatIsGone: names and inodes of files that are gone are not
+// remembered for ever.
+func TestSweep_ForgetsWhatIsGone(t *testing.T) {
+	r := newRig(t, dirOf(t), nil)
+	defer func() { r.stop() }()
+	r.write("app.log.1.xz", "not ours")
+	r.step(0)
+	r.step(time.Minute)
+	require.Len(t, r.tailer.ignored, 1)
+	d := r.tailer.dirs[r.dir]
+	for i := range 3 * forgetFrom {
+		r.tailer.ignored[identity{0, uint64(i)}] = version{}
+		r.tailer.target(r.path(lines(i, i+1)), r.path("link"))
+	}
+	r.step(time.Minute)
+	require.Len(t, r.tailer.ignored, 1)
+	require.LessOrEqual(t, len(d.targets), forgetFrom)
+}

@@ -20,13 +20,14 @@ type failure struct {
 	entry   *dirEntry
 	dir     *directory
 	retryAt int64
-	since   int64
+	since   int64 // when it was met first,
+	last    int64 // and last
 }
 
 // failed remembers f for the status, and reports whether that is news.
 func (t *Tailer) failed(path string, f failure) bool {
 	now := t.now()
-	f.since, f.retryAt = now, now+retryInterval
+	f.since, f.last, f.retryAt = now, now, now+retryInterval
 	old := t.failures[path]
 	known := old != nil && old.reason == f.reason
 	if known {
@@ -34,6 +35,9 @@ func (t *Tailer) failed(path string, f failure) bool {
 		if f.fix == "" {
 			f.fix = old.fix
 		}
+	}
+	if old != nil && f.entry == nil { // what has the name now is still to be opened
+		f.entry, f.dir = old.entry, old.dir
 	}
 	t.failures[path] = &f
 	return !known
@@ -106,6 +110,17 @@ func (t *Tailer) recovered(path string) {
 	}
 }
 
+// readable forgets that g could not be read. What has its name can be another
+// file, which could not be opened: that is remembered.
+func (t *Tailer) readable(g *generation) {
+	if len(t.failures) == 0 {
+		return
+	}
+	if f := t.failures[g.path]; f != nil && f.entry == nil {
+		delete(t.failures, g.path)
+	}
+}
+
 // retryFailures tries again what could not be opened.
 func (t *Tailer) retryFailures(now int64) {
 	for path, f := range t.failures {
@@ -116,7 +131,7 @@ func (t *Tailer) retryFailures(now int64) {
 		if f.entry == nil || f.dir == nil {
 			if d := t.dirs[path]; d != nil {
 				d.dirty = true
-			} else if now-f.since > int64(time.Minute) {
+			} else if now-f.last > int64(time.Minute) {
 				delete(t.failures, path)
 			}
 			continue

@@ -201,6 +201,9 @@ func (t *Tailer) plan(g *generation, now int64) {
 	if g.source == nil || g.fd < 0 || g.finished || !g.isIdle() || now < g.retryAt {
 		return
 	}
+	if g.readErr == nil {
+		t.readable(g)
+	}
 	if g.rewind.Load() {
 		if g.rewindAt == 0 {
 			g.rewindAt = now + rewindPause
@@ -259,7 +262,6 @@ func (t *Tailer) schedule(g *generation) bool {
 			return false
 		}
 	}
-	delete(t.failures, g.path)
 	g.reader.schedule(g)
 	return true
 }

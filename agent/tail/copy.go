@@ -45,15 +45,21 @@ func (t *Tailer) settleCopy(n *newcomer, now int64) (done, waits bool) {
 	return false, false
 }
 
-// followed reports whether all of n is the beginning of a file that is open: that
-// it also begins like one that is gone then says nothing. When that file was
-// truncated since, what it was is still to be found out, see truncated.
+// followed reports whether all of n is the beginning of a file that is open, or can
+// be because that file was truncated and what it was is still to be found out, see
+// truncated. That n also begins like a file that is gone then says nothing.
 func (t *Tailer) followed(n *newcomer) bool {
 	if g := n.copyOf; g != nil && t.byID[g.id] == g {
 		return true
 	}
 	return slices.ContainsFunc(t.families[n.family], func(g *generation) bool {
-		return !g.finished && !g.spooled && g.fd >= 0 && g.id != n.st.id && t.intact(g) && t.prefixOf(n, g)
+		if g.finished || g.spooled || g.fd < 0 || g.id == n.st.id {
+			return false
+		}
+		if !t.intact(g) {
+			return g.source != nil
+		}
+		return t.prefixOf(n, g)
 	})
 }
 

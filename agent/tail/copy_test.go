@@ -186,3 +186,26 @@ func TestCopy_WithTheInodeOfAFileThatIsGone(t *testing.T) {
 	r.settle()
 	require.Equal(t, 1, strings.Count(strings.Join(r.got.order, "\n"), "line 000001"))
 }
+
+// TestCopy_TruncatedBeforeTheFirstLookAtIt: as before, but the copy is first seen
+// when its original is already truncated.
+func TestCopy_TruncatedBeforeTheFirstLookAtIt(t *testing.T) {
+	r := newRig(t, dirOf(t), nil)
+	defer func() { r.stop() }()
+	const banner = "the same in every file\n"
+	r.write("app.log", banner)
+	r.settle()
+	r.stop()
+	r.rename("app.log", "kept") // for its inode
+	r.begin()
+	r.write("app.log", banner+lines(0, 30))
+	r.step(0)
+	r.write("kept", lines(0, 30))
+	r.rename("kept", "app.log.1")
+	r.truncate("app.log")
+	r.write("app.log", banner+"the next\n")
+	r.settle()
+	got := strings.Join(r.got.order, "\n")
+	require.Equal(t, 1, strings.Count(got, "line 000001"), got)
+	require.Contains(t, got, "the next")
+}

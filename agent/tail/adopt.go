@@ -482,7 +482,6 @@ func (t *Tailer) resume(n *newcomer, src *checkpoint.Source) {
 	}
 	if e.Path != n.path || id != n.st.id {
 		g.edit(func(e *checkpoint.Entry) { e.Path, e.Dev, e.Ino = n.path, n.st.id.dev, n.st.id.ino })
-		g.rotatedAt = t.now()
 	}
 	if g.finished && e.Acked < n.st.size && !n.packed { // it has grown after all
 		g.finished = false

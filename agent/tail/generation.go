@@ -69,7 +69,7 @@ type generation struct {
 	asked     int64 // when its size was last asked for,
 	lagSince  int64 // when lagSize was its size: what it had then is behind since then,
 	goneSince int64 // since when it has no name, 0 if it has one,
-	rotatedAt int64 // since when it has another name than it began with,
+	rotatedAt int64 // since when it has not the name of its family, 0 if it has,
 	rewindAt  int64 // when to read again after a refusal
 	retryAt   int64 // when to try again after an error
 	lagSize   int64
@@ -176,6 +176,9 @@ func (g *generation) rename(path string, now int64) {
 		return
 	}
 	g.path, g.rotatedAt = path, now
+	if path == g.family {
+		g.rotatedAt = 0
+	}
 	g.edit(func(e *checkpoint.Entry) { e.Path = path })
 }
 

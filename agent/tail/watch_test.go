@@ -258,3 +258,36 @@ func TestSweep_ForgetsWhatIsGone(t *testing.T) {
 	require.Len(t, r.tailer.ignored, 1)
 	require.LessOrEqual(t, len(d.targets), forgetFrom)
 }
+
+// TestRotated_BackUnderItsFirstName: what has the name of the live file is not
+// closed like a rotated one, which nobody writes to. It would be lost if it grew
+// and was deleted between two looks.
+func TestRotated_BackUnderItsFirstName(t *testing.T) {
+	for name, between := range map[string]func(*rig){
+		"while it is followed": func(r *rig) {
+			r.rename("app.log.1", "app.log")
+			r.step(time.Second)
+		},
+		"while nothing looks": func(r *rig) {
+			r.stop()
+			r.rename("app.log.1", "app.log")
+			r.begin()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, dirOf(t), nil)
+			defer func() { r.stop() }()
+			r.write("app.log", lines(0, 1))
+			r.settle()
+			r.rename("app.log", "app.log.1")
+			r.settle()
+			between(r)
+			r.settle()
+			r.step(time.Hour)
+			r.write("app.log", lines(1, 2))
+			r.remove("app.log")
+			r.settle()
+			r.wantLines(2)
+		})
+	}
+}

@@ -123,7 +123,7 @@ func TestLiar_EveryLineComesOutOnceAndInOrder(t *testing.T) {
 		l := laneOf(t, h, Spec{Path: module(t, "testdata/liar"), Config: []byte(config), Limits: Limits{Time: 10 * time.Millisecond}})
 		require.Equal(t, Serving, l.m.status().State, l.m.status().Reason)
 		rnd := rand.New(rand.NewPCG(1, 2))
-		next, batches := 0, 700
+		next, batches := 0, 700/slowly
 		for range batches {
 			lines := make([]string, 1+rnd.IntN(200))
 			for i := range lines {
@@ -139,9 +139,11 @@ func TestLiar_EveryLineComesOutOnceAndInOrder(t *testing.T) {
 			next += len(lines)
 		}
 		s := l.m.status()
-		require.NotEmpty(t, s.Lost["trap"])
 		require.NotEmpty(t, s.Lost["contract"])
-		require.NotEmpty(t, s.Lost["deadline"])
+		if slowly == 1 {
+			require.NotEmpty(t, s.Lost["trap"])
+			require.NotEmpty(t, s.Lost["deadline"])
+		}
 		t.Logf("%d lines, lost %v, failed %d, parsed %d", s.Lines, s.Lost, s.Failed, s.Parsed)
 	}
 }
@@ -257,11 +259,11 @@ func TestHold_WaitsForTheModule(t *testing.T) {
 
 func TestLeakingModule_IsRecycled(t *testing.T) {
 	l := newLane(t, Spec{Path: guest(t), Limits: Limits{Memory: 8 << 20}})
-	for i := range 500 {
+	for i := range 500 / slowly {
 		require.Equal(t, []string{"text=!leak", fmt.Sprintf("text=line %d", i)}, l.parse("!leak", fmt.Sprintf("line %d", i)))
 	}
 	require.Empty(t, l.m.status().Lost)
-	require.Greater(t, l.m.spec.counters.recycled.Load(), int64(10))
+	require.Greater(t, l.m.spec.counters.recycled.Load(), int64(10/slowly))
 }
 
 func TestReplacedInstances_LeaveNoMemory(t *testing.T) {
@@ -275,13 +277,13 @@ func TestReplacedInstances_LeaveNoMemory(t *testing.T) {
 		l.parse("!trap")
 	}
 	before := resident()
-	for range 1000 {
+	for range 1000 / slowly {
 		l.parse("!trap")
 	}
 	after := resident()
 	t.Logf("resident before %d KiB, after %d KiB", before>>10, after>>10)
 	require.Less(t, after-before, int64(8<<20))
-	require.EqualValues(t, 1100, l.m.status().Lost["trap"])
+	require.EqualValues(t, 100+1000/slowly, l.m.status().Lost["trap"])
 }
 
 func TestLog_IsLimited(t *testing.T) {

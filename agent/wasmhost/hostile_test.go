@@ -24,25 +24,50 @@ var poison = map[string]faultKind{
 	"!trap": faultTrap, "!wild": faultTrap, "!grow": faultTrap, "!loop": faultDeadline, "!tree": faultDeadline, "!fill": faultDeadline,
 }
 
-// slack is what a call may take beyond its deadline. The bar is 50 ms; a busy
-// machine and the race detector take their share.
-const slack = 300 * time.Millisecond
+// overrun is what a call may take beyond its deadline, and the collector with a
+// module that runs. Attempts are how often it may fail to: a machine that is busy
+// with other things does not matter once in so many, a fault of ours always does.
+const (
+	overrun  = 50 * time.Millisecond
+	attempts = 12
+)
+
+// hourly is a clock that moves an hour with each look at it: the breaker, which
+// counts the losses of a minute, stays closed.
+func hourly(o *Options) {
+	var hours atomic.Int64
+	o.Now = func() time.Time { return time.Unix(1_800_000_000, 0).Add(time.Duration(hours.Add(1)) * time.Hour) }
+}
+
+// least is the shortest time that f takes, and enough if one attempt is within it.
+func least(enough time.Duration, f func() time.Duration) time.Duration {
+	best := f()
+	for n := 1; n < attempts && best > enough; n++ {
+		best = min(best, f())
+	}
+	return best
+}
 
 func TestPoison_CostsOneLine(t *testing.T) {
 	for line, kind := range poison {
 		t.Run(line[1:], func(t *testing.T) {
 			const deadline = 250 * time.Millisecond
-			l := newLane(t, Spec{Path: guest(t), Limits: Limits{Time: deadline}})
+			l := newLane(t, Spec{Path: guest(t), Limits: Limits{Time: deadline}}, hourly)
 			l.parse("warm")
-			began := time.Now()
-			out := l.parse("a", "b", line, "c", "d")
-			took := time.Since(began)
+			var out []string
+			runs := int64(0)
+			took := least(deadline+overrun, func() time.Duration {
+				began := time.Now()
+				out = l.parse("a", "b", line, "c", "d")
+				runs++
+				return time.Since(began)
+			})
 			require.Len(t, out, 5)
 			require.Equal(t, []string{"text=a", "text=b"}, out[:2])
 			require.Equal(t, []string{"text=c", "text=d"}, out[3:])
 			require.Contains(t, out[2], raw(line, "wasm guest: "+kind.String()+": "))
-			require.Equal(t, map[string]int64{kind.String(): 1}, l.m.status().Lost)
-			require.Less(t, took, deadline+slack)
+			require.Equal(t, map[string]int64{kind.String(): runs}, l.m.status().Lost)
+			require.Less(t, took, deadline+overrun)
 			t.Logf("it took %s", took)
 			require.Equal(t, []string{"text=e"}, l.parse("e"), "it goes on serving")
 		})
@@ -169,8 +194,15 @@ func checkLines(t *testing.T, b *record.Batch, lines []string) {
 // TestGarbageCollector_IsNotStalled: while a module runs without end, the
 // collector must not wait for it.
 func TestGarbageCollector_IsNotStalled(t *testing.T) {
-	l := newLane(t, Spec{Path: guest(t), Limits: Limits{Time: time.Second}})
+	l := newLane(t, Spec{Path: guest(t), Limits: Limits{Time: 300 * time.Millisecond}}, hourly)
 	l.parse("warm")
+	worst := least(overrun, func() time.Duration { return slowestCollection(func() { l.parse("!loop") }) })
+	t.Logf("the slowest collection took %s", worst)
+	require.Less(t, worst, overrun)
+}
+
+// slowestCollection runs the garbage collector without a pause beside f.
+func slowestCollection(f func()) time.Duration {
 	var worst atomic.Int64
 	stop := make(chan struct{})
 	var collector sync.WaitGroup
@@ -186,11 +218,10 @@ func TestGarbageCollector_IsNotStalled(t *testing.T) {
 			worst.Store(max(worst.Load(), int64(time.Since(began))))
 		}
 	})
-	l.parse("!loop")
+	f()
 	close(stop)
 	collector.Wait()
-	t.Logf("the slowest collection took %s", time.Duration(worst.Load()))
-	require.Less(t, time.Duration(worst.Load()), 50*time.Millisecond+slack)
+	return time.Duration(worst.Load())
 }
 
 func TestBreaker_OpensProbesAndCloses(t *testing.T) {
@@ -302,7 +333,7 @@ func TestLog_IsLimited(t *testing.T) {
 // TestOtherPipelines_AreNotDisturbed: one module loops in every batch while
 // another parses beside it.
 func TestOtherPipelines_AreNotDisturbed(t *testing.T) {
-	h, _ := open(t)
+	h, _ := open(t, hourly)
 	bad := laneOf(t, h, Spec{Pipeline: "bad", Path: guest(t), Limits: Limits{Time: 20 * time.Millisecond}})
 	good := laneOf(t, h, Spec{Pipeline: "good", Path: guest(t)})
 	stop := make(chan struct{})

@@ -178,6 +178,14 @@ func TestVersionAndHelpArePrinted(t *testing.T) {
 	}
 }
 
+func TestTheHubsFirstWordsAreItsOwn(t *testing.T) {
+	t.Parallel()
+	got := finish(t, program(nil, "wasmtail-hub", "--help"))
+	require.Zero(t, got.code)
+	require.Empty(t, got.stderr, "a library speaks before the hub does")
+	require.Contains(t, got.stdout, "--data-dir")
+}
+
 func parse(t *testing.T, lines string, args ...string) outcome {
 	t.Helper()
 	cmd := program(nil, "wasmtail", append([]string{"parse", "-c", writeFile(t, "agent.yaml", goodConfig+secondPipeline), "-p", "web"}, args...)...)

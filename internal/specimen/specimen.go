@@ -1,5 +1,6 @@
-// Package specimen makes the records that tests of processors work on, shows
-// what became of them, and measures the work.
+// Package specimen makes what tests work on: the records that processors change,
+// of which it shows what became and measures the work, and the groups that an
+// agent sends to a hub.
 //
 // It is for tests only. It starts no goroutines.
 package specimen
@@ -60,6 +61,50 @@ func Settings[C any](text string) (C, error) {
 		return none, err
 	}
 	return *f.Pipelines["pipe"].Processors[0].Config.(*C), nil
+}
+
+// Make returns the processor that build, the New of its package, makes of the
+// settings, where what is zero has its default.
+func Make[P, C, I any](tb testing.TB, build func(C) (I, error), c C) P {
+	tb.Helper()
+	config.Defaults(&c)
+	return made[P](tb, build, c)
+}
+
+// MakeOf is Make for settings as in a configuration file.
+func MakeOf[P, C, I any](tb testing.TB, build func(C) (I, error), text string) P {
+	tb.Helper()
+	c, err := Settings[C](text)
+	must(tb, err)
+	return made[P](tb, build, c)
+}
+
+func made[P, C, I any](tb testing.TB, build func(C) (I, error), c C) P {
+	tb.Helper()
+	p, err := build(c)
+	must(tb, err)
+	return any(p).(P)
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Error(err)
+		tb.FailNow()
+	}
+}
+
+// KeepsLine fails the test if r, a record made of the line, has failed and does
+// not hold the line. It reports whether r has failed.
+func KeepsLine(tb testing.TB, r *record.Record, line string) (failed bool) {
+	tb.Helper()
+	if r.Marks&record.Failed == 0 {
+		return false
+	}
+	if v, _ := r.Field(record.RawLog); string(v) != line {
+		tb.Errorf("a record that failed holds %q, want the line %q", v, line)
+	}
+	return true
 }
 
 // DoesNotAllocate fails the test if the work on batches that fill makes

@@ -11,17 +11,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/internal/specimen"
 )
 
 func newProcessor(tb testing.TB, c Config) *Processor {
 	tb.Helper()
-	config.Defaults(&c)
-	p, err := New(c)
-	require.NoError(tb, err)
-	return p.(*Processor)
+	return specimen.Make[*Processor](tb, New, c)
 }
 
 var abc = []string{"a", "b", "c"}

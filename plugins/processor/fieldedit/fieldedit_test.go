@@ -16,11 +16,7 @@ import (
 
 func newProcessor(tb testing.TB, text string) *Processor {
 	tb.Helper()
-	c, err := specimen.Settings[Config](text)
-	require.NoError(tb, err)
-	p, err := New(c)
-	require.NoError(tb, err)
-	return p.(*Processor)
+	return specimen.MakeOf[*Processor](tb, New, text)
 }
 
 // add adds a record with that line and those fields, given as a=1|b=2.

@@ -13,11 +13,7 @@ import (
 
 func newProcessor(tb testing.TB, text string) *Processor {
 	tb.Helper()
-	c, err := specimen.Settings[Config](text)
-	require.NoError(tb, err)
-	p, err := New(c)
-	require.NoError(tb, err)
-	return p.(*Processor)
+	return specimen.MakeOf[*Processor](tb, New, text)
 }
 
 func TestProcess(t *testing.T) {

@@ -21,11 +21,7 @@ const (
 
 func newProcessor(t testing.TB, c Config) *Processor {
 	t.Helper()
-	config.Defaults(&c)
-	c.Validate(func(key, problem string) { t.Fatalf("%s %s", key, problem) })
-	p, err := New(c)
-	require.NoError(t, err)
-	return p.(*Processor)
+	return specimen.Make[*Processor](t, New, c)
 }
 
 // process returns the fields of one record made of the line, as name=value.

@@ -28,6 +28,9 @@ const (
 	TagRange = "__wt_range__"
 	// TagOffsets is the offset of every Log; see AppendOffsets.
 	TagOffsets = "__wt_offsets__"
+	// TagEnds is the ends of the records that the next one does not follow at
+	// once; see AppendEnds.
+	TagEnds = "__wt_ends__"
 	// TagRouted is "1" for a part of a batch that was sent to another log store
 	// than the pipeline's own: there the ranges of a generation have gaps.
 	TagRouted = "__wt_routed__"

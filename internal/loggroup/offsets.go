@@ -26,32 +26,69 @@ var base64Values = func() (values [256]byte) {
 // before, for the first one less b.Start, all together in base64 without
 // padding. It allocates only to grow dst.
 func AppendOffsets(dst []byte, b *record.Batch) []byte {
-	var varint [binary.MaxVarintLen64]byte
-	var bits uint32 // the low count bits wait to be written
-	count := 0
-	last := b.Start
+	w := offsetWriter{dst: dst, last: b.Start}
 	for i := range b.Records {
-		n := binary.PutVarint(varint[:], b.Records[i].Offset-last)
-		last = b.Records[i].Offset
-		for _, c := range varint[:n] {
-			bits = bits<<8 | uint32(c)
-			count += 8
-			for count >= 6 {
-				count -= 6
-				dst = append(dst, base64Digits[bits>>count&63])
-			}
+		w.put(b.Records[i].Offset)
+	}
+	return w.finish()
+}
+
+// AppendEnds appends the text of TagEnds: in the form of AppendOffsets, the
+// position behind each record that is followed by bytes of the batch that no
+// record holds. What ends where the next record begins is not written, so that
+// without such bytes there is no text. It allocates only to grow dst.
+func AppendEnds(dst []byte, b *record.Batch) []byte {
+	w := offsetWriter{dst: dst, last: b.Start}
+	for i := 0; i < len(b.Records); {
+		offset := b.Records[i].Offset
+		end := offset + 1                                                // where the sizes say nothing: the rest of it went elsewhere
+		for ; i < len(b.Records) && b.Records[i].Offset == offset; i++ { // what was made of one record
+			end = max(end, offset+b.Records[i].Size)
+		}
+		next := b.End
+		if i < len(b.Records) {
+			next = b.Records[i].Offset
+		}
+		if end < next && end > w.last {
+			w.put(end)
 		}
 	}
-	if count > 0 {
-		dst = append(dst, base64Digits[bits<<(6-count)&63])
+	return w.finish()
+}
+
+// offsetWriter writes varints in base64.
+type offsetWriter struct {
+	dst   []byte
+	bits  uint32 // the low count bits wait to be written
+	count int
+	last  int64
+}
+
+func (w *offsetWriter) put(offset int64) {
+	var varint [binary.MaxVarintLen64]byte
+	n := binary.PutVarint(varint[:], offset-w.last)
+	w.last = offset
+	for _, c := range varint[:n] {
+		w.bits = w.bits<<8 | uint32(c)
+		w.count += 8
+		for w.count >= 6 {
+			w.count -= 6
+			w.dst = append(w.dst, base64Digits[w.bits>>w.count&63])
+		}
 	}
-	return dst
+}
+
+func (w *offsetWriter) finish() []byte {
+	if w.count > 0 {
+		w.dst = append(w.dst, base64Digits[w.bits<<(6-w.count)&63])
+	}
+	return w.dst
 }
 
 var errOffsets = errors.New("cannot parse " + TagOffsets + ": it is not what AppendOffsets writes")
 
-// ParseOffsets appends to dst the offset of each record relative to the start
-// of the group's range, and returns it. It refuses text that AppendOffsets
+// ParseOffsets appends to dst the offset of each record, or the end of some,
+// relative to the start of the group's range, and returns it. It refuses text that AppendOffsets
 // would not write and offsets before the range's start. Whether there are as
 // many as Logs, and whether they lie in the range, is for the caller to check.
 // It returns at most one offset for each byte of s.

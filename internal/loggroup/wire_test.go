@@ -283,12 +283,13 @@ func TestWireDoesNotAllocateInSteadyState(t *testing.T) {
 	defer b.Release()
 	b.Records[3].Marks = record.Split | record.Failed
 	h := &Header{Topic: "t", Tags: []Tag{{TagPath, "/var/log/x"}}}
-	var data, offsets []byte
+	var data, offsets, ends []byte
 	var g Group
 	var parsed []int64
 	run := func() {
 		data = Append(data[:0], b, h)
 		offsets = AppendOffsets(offsets[:0], b)
+		ends = AppendEnds(ends[:0], b)
 		parsed, _ = ParseOffsets(parsed[:0], offsets)
 		if err := g.Decode(data); err != nil {
 			t.Fatal(err)
@@ -314,6 +315,44 @@ func TestOffsetsRoundTrip(t *testing.T) {
 		got, err := ParseOffsets(nil, AppendOffsets(nil, b))
 		require.NoError(t, err)
 		require.Equal(t, want, got)
+	})
+}
+
+// TestEndsAreThoseThatOffsetsDoNotTell compares with a map of single bytes.
+func TestEndsAreThoseThatOffsetsDoNotTell(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := record.Get(&record.Origin{})
+		defer b.Release()
+		b.Start = rapid.Int64Range(0, 1000).Draw(t, "start")
+		at := b.Start + rapid.Int64Range(0, 3).Draw(t, "before")
+		var holes []int64 // where bytes begin that no record holds, after one
+		for range rapid.IntRange(0, 20).Draw(t, "records") {
+			size := rapid.Int64Range(1, 300).Draw(t, "size")
+			for row := range rapid.IntRange(1, 3).Draw(t, "rows") {
+				r := b.Add(nil)
+				r.Offset = at
+				if row == 0 { // the bytes are the first row's
+					r.Size = size
+				}
+			}
+			if size > 1 && rapid.Bool().Draw(t, "rest went elsewhere") {
+				b.Records[len(b.Records)-1].Size = 0
+				if n := len(b.Records); n == 1 || b.Records[n-2].Offset != at {
+					holes = append(holes, at+1-b.Start)
+					at += size
+					continue
+				}
+			}
+			at += size
+			if hole := rapid.Int64Range(0, 2).Draw(t, "hole"); hole > 0 {
+				holes = append(holes, at-b.Start)
+				at += hole
+			}
+		}
+		b.End = at
+		got, err := ParseOffsets(nil, AppendEnds(nil, b))
+		require.NoError(t, err)
+		require.Equal(t, holes, got)
 	})
 }
 

@@ -80,6 +80,10 @@ func (e *encoder) setTags(b *record.Batch) (batchID string) {
 	if e.output.config.Ledger {
 		text = loggroup.AppendOffsets(text, b)
 	}
+	offsetsEnd := len(text)
+	if e.output.config.Ledger {
+		text = loggroup.AppendEnds(text, b)
+	}
 	e.text = text
 	all := string(text)
 
@@ -90,7 +94,10 @@ func (e *encoder) setTags(b *record.Batch) (batchID string) {
 			loggroup.Tag{Key: loggroup.TagGeneration, Value: o.Generation},
 			loggroup.Tag{Key: loggroup.TagRange, Value: all[rangeAt:idEnd]},
 			loggroup.Tag{Key: loggroup.TagCounts, Value: all[idEnd:countsEnd]},
-			loggroup.Tag{Key: loggroup.TagOffsets, Value: all[countsEnd:]})
+			loggroup.Tag{Key: loggroup.TagOffsets, Value: all[countsEnd:offsetsEnd]})
+		if ends := all[offsetsEnd:]; ends != "" {
+			tags = append(tags, loggroup.Tag{Key: loggroup.TagEnds, Value: ends})
+		}
 		if b.Routed {
 			tags = append(tags, loggroup.Tag{Key: loggroup.TagRouted, Value: "1"})
 		}

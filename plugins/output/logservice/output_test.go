@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -367,6 +368,8 @@ func TestBadRecordsAreSingledOut(t *testing.T) {
 		for _, s := range r.taken {
 			offsets, err := loggroup.ParseOffsets(nil, s.group.Tag(loggroup.TagOffsets))
 			require.NoError(t, err)
+			ends, err := loggroup.ParseOffsets(nil, s.group.Tag(loggroup.TagEnds))
+			require.NoError(t, err)
 			var start, end int64
 			_, err = fmt.Sscanf(string(s.group.Tag(loggroup.TagRange)), "%d-%d", &start, &end)
 			require.NoError(t, err)
@@ -381,6 +384,8 @@ func TestBadRecordsAreSingledOut(t *testing.T) {
 				n, _ := strconv.Atoi(strings.Fields(string(l.Contents[0].Value))[1])
 				require.Equal(t, b.Records[n].Offset, start+offsets[i])
 				require.Less(t, b.Records[n].Offset, end)
+				_, told := slices.BinarySearch(ends, b.Records[n].Offset+b.Records[n].Size-start)
+				require.Equal(t, n%2 == 1, told, "bytes that no record holds come after record %d", n)
 			}
 		}
 		require.Len(t, got, 100-len(bad))

@@ -52,9 +52,9 @@ type splitter struct {
 	raw, body  []byte
 
 	// The ledger of the whole; offsets is nil when it has none.
-	start, end int64
-	offsets    []int64
-	filtered   int
+	start, end    int64
+	offsets, ends []int64
+	filtered      int
 
 	posts, refused int
 	reason         error // why the last refused record was
@@ -67,8 +67,9 @@ func (s *splitter) readLedger() {
 	_, errRange := fmt.Sscanf(string(s.group.Tag(loggroup.TagRange)), "%d-%d", &start, &end)
 	_, errCounts := fmt.Sscanf(string(s.group.Tag(loggroup.TagCounts)), "%d,%d,%d", &parsed, &failed, &s.filtered)
 	offsets, err := loggroup.ParseOffsets(nil, s.group.Tag(loggroup.TagOffsets))
-	if errRange == nil && errCounts == nil && err == nil && len(offsets) == len(s.group.Logs) {
-		s.start, s.end, s.offsets = start, end, offsets
+	ends, errEnds := loggroup.ParseOffsets(nil, s.group.Tag(loggroup.TagEnds))
+	if errRange == nil && errCounts == nil && err == nil && errEnds == nil && len(offsets) == len(s.group.Logs) {
+		s.start, s.end, s.offsets, s.ends = start, end, offsets, ends
 	}
 }
 
@@ -146,10 +147,7 @@ func (s *splitter) tags(from, to int) []loggroup.Pair {
 		end = s.start + s.offsets[to]
 	}
 	failed := 0
-	var b record.Batch
-	b.Start = start
 	for i := from; i < to; i++ {
-		b.Records = append(b.Records, record.Record{Offset: s.start + s.offsets[i]})
 		if isFailed(&s.group.Logs[i]) {
 			failed++
 		}
@@ -162,11 +160,26 @@ func (s *splitter) tags(from, to int) []loggroup.Pair {
 		case loggroup.TagCounts:
 			t.Value = appendThree(nil, to-from-failed, failed, filtered)
 		case loggroup.TagOffsets:
-			t.Value = loggroup.AppendOffsets(nil, &b)
+			t.Value = s.places(s.offsets[from:to], start, end)
+		case loggroup.TagEnds:
+			if t.Value = s.places(s.ends, start, end); len(t.Value) == 0 {
+				continue
+			}
 		}
 		tags = append(tags, t)
 	}
 	return tags
+}
+
+// places is the text of those offsets that lie in the range.
+func (s *splitter) places(offsets []int64, start, end int64) []byte {
+	b := record.Batch{Start: start}
+	for _, at := range offsets {
+		if at += s.start; start <= at && at < end {
+			b.Records = append(b.Records, record.Record{Offset: at})
+		}
+	}
+	return loggroup.AppendOffsets(nil, &b)
 }
 
 // isFailed is true for a log of a record that could not be parsed.

@@ -111,7 +111,7 @@ func BenchmarkHub_PutToSearchable(b *testing.B) {
 	c := startBench(b)
 	var took []time.Duration
 	for i := 0; b.Loop(); i++ {
-		raw := payload(b, i*10, i*10+10)
+		raw := payload(i*10, i*10+10)
 		began := time.Now()
 		r := c.signed(b, loggroup.NewCompressor(loggroup.Snappy).Append(nil, raw), len(raw), strconv.Itoa(i))
 		resp, err := http.DefaultClient.Do(r)

@@ -159,7 +159,7 @@ func TestHub_TakesInOverANATSServer(t *testing.T) {
 
 	// While the server is away nothing is taken; afterwards it goes on.
 	n.kill()
-	r := c.put(payload(t, 150, 200))
+	r := c.put(payload(150, 200))
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	resp, err := http.DefaultClient.Do(r.WithContext(ctx))
 	cancel()
@@ -169,7 +169,7 @@ func TestHub_TakesInOverANATSServer(t *testing.T) {
 	}
 	n.start()
 	require.Eventually(t, func() bool {
-		status, _ := c.do(c.put(payload(t, 150, 200)))
+		status, _ := c.do(c.put(payload(150, 200)))
 		return status == http.StatusOK
 	}, 60*time.Second, 500*time.Millisecond)
 	c.waitFor(200)

@@ -62,7 +62,7 @@ func (p *process) kill() {
 // send sends lines [first, last) as an agent does, and reports whether the hub
 // took them.
 func (p *process) send(ctx context.Context, first, last int) bool {
-	raw := payload(p.t, first, last)
+	raw := payload(first, last)
 	body := loggroup.NewCompressor(loggroup.Snappy).Append(nil, raw)
 	r := p.request(body, len(raw), "snappy", signature.Options{Version: signature.V4, Region: "local", Now: time.Now()}).WithContext(ctx)
 	resp, err := http.DefaultClient.Do(r)

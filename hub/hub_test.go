@@ -19,16 +19,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasmtail/wasmtail/internal/loggroup"
-	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/internal/signature"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
 
 var credentials = signature.Credentials{KeyID: "testkey", Secret: "testsecret"}
 
 const (
-	testAgent      = "0123456789abcdef0123456789abcdef"
-	testGeneration = "fedcba9876543210"
-	lineBytes      = 10
+	testGeneration = specimen.Generation
+	lineBytes      = specimen.LineBytes
 )
 
 // client speaks to a hub.
@@ -81,25 +80,8 @@ func newClient(t *testing.T, base, login string) *client {
 }
 
 // payload is the LogGroup of lines [first, last) of the test file.
-func payload(t testing.TB, first, last int) []byte {
-	b := record.Get(&record.Origin{Generation: testGeneration, Path: "/var/log/app.log", Ledger: &record.Ledger{}})
-	defer b.Release()
-	b.Start, b.End = int64(first*lineBytes), int64(last*lineBytes)
-	for i := first; i < last; i++ {
-		r := b.Add(fmt.Appendf(nil, "line %04d", i))
-		r.Offset, r.Size = int64(i*lineBytes), lineBytes
-		r.Time = time.Now().UnixNano()
-	}
-	return loggroup.Append(nil, b, &loggroup.Header{Topic: "t", Source: "10.0.0.1", Tags: []loggroup.Tag{
-		{Key: loggroup.TagHostname, Value: "host1"},
-		{Key: loggroup.TagPath, Value: "/var/log/app.log"},
-		{Key: loggroup.TagAgent, Value: testAgent},
-		{Key: loggroup.TagPipeline, Value: "main"},
-		{Key: loggroup.TagGeneration, Value: testGeneration},
-		{Key: loggroup.TagRange, Value: fmt.Sprintf("%d-%d", b.Start, b.End)},
-		{Key: loggroup.TagOffsets, Value: string(loggroup.AppendOffsets(nil, b))},
-		{Key: loggroup.TagCounts, Value: fmt.Sprintf("%d,0,0", last-first)},
-	}})
+func payload(first, last int) []byte {
+	return specimen.Group(int64(first*lineBytes), int64(last*lineBytes), specimen.Lines(first, last)...)
 }
 
 // put is a PutLogs request, signed.
@@ -145,7 +127,7 @@ func (c *client) do(r *http.Request) (status int, code string) {
 
 func (c *client) mustPut(first, last int) {
 	c.t.Helper()
-	status, code := c.do(c.put(payload(c.t, first, last)))
+	status, code := c.do(c.put(payload(first, last)))
 	require.Equal(c.t, http.StatusOK, status, code)
 }
 
@@ -357,7 +339,7 @@ func TestHub_NothingIsShownWithoutASession(t *testing.T) {
 func TestHub_Refusals(t *testing.T) {
 	t.Parallel()
 	c, _ := start(t, Options{})
-	raw := payload(t, 0, 3)
+	raw := payload(0, 3)
 	at := func(d time.Duration) signature.Options {
 		return signature.Options{Version: signature.V4, Region: "local", Now: time.Now().Add(d)}
 	}
@@ -426,7 +408,7 @@ func TestHub_Refusals(t *testing.T) {
 func TestHub_KeysAreBoundToProjects(t *testing.T) {
 	t.Parallel()
 	c, stop := start(t, Options{RefuseUnknownLogstores: true})
-	status, code := c.do(c.put(payload(t, 0, 1)))
+	status, code := c.do(c.put(payload(0, 1)))
 	require.Equal(t, http.StatusNotFound, status)
 	require.Equal(t, "LogStoreNotExist", code)
 	stop()
@@ -435,7 +417,7 @@ func TestHub_KeysAreBoundToProjects(t *testing.T) {
 func TestHub_VersionOneWhenAllowed(t *testing.T) {
 	t.Parallel()
 	c, _ := start(t, Options{AllowV1: true})
-	raw := payload(t, 0, 3)
+	raw := payload(0, 3)
 	status, code := c.do(c.request(raw, len(raw), "", signature.Options{Version: signature.V1, Now: time.Now()}))
 	require.Equal(t, http.StatusOK, status, code)
 	c.waitFor(3)

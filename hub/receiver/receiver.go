@@ -186,7 +186,7 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve does the work; nil means that the logs are durable.
 func (rc *Receiver) serve(ctx context.Context, c *call, w http.ResponseWriter, r *http.Request) *Error {
-	c.id = stream.Identity{Logstore: r.PathValue("logstore"), Offsets: c.id.Offsets[:0]}
+	c.id = stream.Identity{Logstore: r.PathValue("logstore"), Offsets: c.id.Offsets[:0], Ends: c.id.Ends[:0]}
 	c.group.Logs = c.group.Logs[:0]
 	project, e := rc.o.Access.Project(r)
 	if e != nil {

@@ -461,11 +461,14 @@ func (p *pass) apply(ctx context.Context, seq uint64, at time.Time) error {
 	o := outcome{repeated: !whole}
 	p.build.begin(&p.id, &p.group, seq)
 	before := p.build.bytes
+	extents := extents{id: &p.id}
 	for i := range p.group.Logs {
 		offset := int64(i)
 		if p.id.HasRange {
 			offset = p.id.Offsets[i]
-			if !whole && !missing.Has(offset) {
+			// A record of which only the end is missing was cut by time-out the first
+			// time: it is stored whole beside its beginning.
+			if !whole && !missing.Meets(extents.of(i)) {
 				p.s.stats.cut.Add(1)
 				continue
 			}

@@ -13,13 +13,13 @@ import (
 
 	"github.com/wasmtail/wasmtail/hub/store"
 	"github.com/wasmtail/wasmtail/internal/loggroup"
-	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
 
 const (
-	testAgent      = "0123456789abcdef0123456789abcdef"
-	testGeneration = "fedcba9876543210"
-	lineBytes      = 10
+	testAgent      = specimen.Agent
+	testGeneration = specimen.Generation
+	lineBytes      = specimen.LineBytes
 )
 
 // rig is a stream over a store in a directory.
@@ -73,26 +73,13 @@ func openRig(t *testing.T, dir string, change func(*Options)) *rig {
 // batch encodes the records of lines [first, last): each is lineBytes long.
 func batch(t *testing.T, first, last int) *Batch {
 	t.Helper()
-	b := record.Get(&record.Origin{Generation: testGeneration, Path: "/var/log/app.log", Ledger: &record.Ledger{}})
-	defer b.Release()
-	b.Start, b.End = int64(first*lineBytes), int64(last*lineBytes)
-	now := time.Now()
-	for i := first; i < last; i++ {
-		r := b.Add([]byte(fmt.Sprintf("line %04d", i)))
-		r.Offset, r.Size = int64(i*lineBytes), lineBytes
-		r.Time = now.UnixNano()
-	}
-	raw := loggroup.Append(nil, b, &loggroup.Header{Topic: "t", Source: "10.0.0.1", Tags: []loggroup.Tag{
-		{Key: loggroup.TagHostname, Value: "host1"},
-		{Key: loggroup.TagPath, Value: "/var/log/app.log"},
-		{Key: loggroup.TagAgent, Value: testAgent},
-		{Key: loggroup.TagPipeline, Value: "main"},
-		{Key: loggroup.TagGeneration, Value: testGeneration},
-		{Key: loggroup.TagRange, Value: fmt.Sprintf("%d-%d", b.Start, b.End)},
-		{Key: loggroup.TagOffsets, Value: string(loggroup.AppendOffsets(nil, b))},
-		{Key: loggroup.TagCounts, Value: fmt.Sprintf("%d,0,0", last-first)},
-	}})
-	return sealBatch(t, raw)
+	return pieces(t, int64(first*lineBytes), int64(last*lineBytes), specimen.Lines(first, last)...)
+}
+
+// pieces encodes a batch of the range with those records.
+func pieces(t *testing.T, start, end int64, records ...specimen.Piece) *Batch {
+	t.Helper()
+	return sealBatch(t, specimen.Group(start, end, records...))
 }
 
 func sealBatch(t *testing.T, raw []byte) *Batch {

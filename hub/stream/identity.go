@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,9 @@ type Identity struct {
 	Parsed, Failed, Filtered int64
 	// Offsets of the records, one each; nil without a range.
 	Offsets []int64
+	// Ends of the records that are followed by bytes of the range which no record
+	// holds, because a filter took them or they went elsewhere.
+	Ends []int64
 }
 
 // BatchID names the batch: agent/generation/start-end. Empty without a range.
@@ -51,9 +55,9 @@ var ErrTags = errors.New("the group's reserved tags are not valid")
 const idBytesMax = 256
 
 // Identify reads the reserved tags of a decoded group. The error is ErrTags.
-// The strings are copies; id.Offsets is reused.
+// The strings are copies; id.Offsets and id.Ends are reused.
 func Identify(id *Identity, g *loggroup.Group) error {
-	offsets := id.Offsets[:0]
+	offsets, ends := id.Offsets[:0], id.Ends[:0]
 	*id = Identity{Project: id.Project, Logstore: id.Logstore}
 	get := func(key string) string { return string(g.Tag(key)) }
 	id.Hostname, id.Path = get(loggroup.TagHostname), get(loggroup.TagPath)
@@ -90,7 +94,54 @@ func Identify(id *Identity, g *loggroup.Group) error {
 		}
 	}
 	id.Offsets = offsets
+	return id.ends(ends, g.Tag(loggroup.TagEnds))
+}
+
+// ends reads the ends into the memory of dst.
+func (id *Identity) ends(dst []int64, text []byte) error {
+	dst, err := loggroup.ParseOffsets(dst, text)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTags, err)
+	}
+	last := id.Start
+	for i := range dst {
+		dst[i] += id.Start
+		if dst[i] <= last || dst[i] >= id.End {
+			return fmt.Errorf("%w: end %d lies outside of the range, or before another", ErrTags, i)
+		}
+		last = dst[i]
+	}
+	id.Ends = dst
 	return nil
+}
+
+// extents finds the bytes of one record of a batch after the other.
+type extents struct {
+	id    *Identity
+	until int // end holds for the records before it
+	end   int64
+}
+
+// of returns the range of record i; i does not go back. What was made of one
+// record has one range. A record that was joined over lines a filter took may
+// seem shorter than it is, and one that is followed by an earlier one empty.
+func (e *extents) of(i int) Range {
+	id := e.id
+	offset := id.Offsets[i]
+	if i < e.until {
+		return Range{offset, e.end}
+	}
+	for e.until = i + 1; e.until < len(id.Offsets) && id.Offsets[e.until] == offset; {
+		e.until++
+	}
+	e.end = id.End
+	if e.until < len(id.Offsets) {
+		e.end = id.Offsets[e.until]
+	}
+	if n, _ := slices.BinarySearch(id.Ends, offset+1); n < len(id.Ends) {
+		e.end = min(e.end, id.Ends[n])
+	}
+	return Range{offset, e.end}
 }
 
 // counts reads "parsed,failed,filtered".

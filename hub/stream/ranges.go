@@ -47,15 +47,16 @@ func (rs Ranges) Missing(start, end int64) Ranges {
 	return out
 }
 
-// Has reports whether a position is in rs.
-func (rs Ranges) Has(at int64) bool {
-	i, _ := slices.BinarySearchFunc(rs, at, func(r Range, at int64) int {
+// Meets reports whether a byte of r is in rs; where r is empty, the byte at its
+// start counts.
+func (rs Ranges) Meets(r Range) bool {
+	i, _ := slices.BinarySearchFunc(rs, r[0], func(r Range, at int64) int {
 		if r[1] <= at {
 			return -1
 		}
 		return 1
 	})
-	return i < len(rs) && rs[i][0] <= at
+	return i < len(rs) && rs[i][0] < max(r[1], r[0]+1)
 }
 
 // Covers reports whether all of [start, end) is in rs.

@@ -31,7 +31,7 @@ func TestRanges_Model(t *testing.T) {
 			}
 			n := int64(0)
 			for i := range int64(size) {
-				require.Equal(t, model[i], rs.Has(i))
+				require.Equal(t, model[i], rs.Meets(Range{i, i + 1}))
 				if model[i] {
 					n++
 				}
@@ -40,9 +40,12 @@ func TestRanges_Model(t *testing.T) {
 			start, end = span()
 			missing := rs.Missing(start, end)
 			for i := range int64(size) {
-				require.Equal(t, i >= start && i < end && !model[i], missing.Has(i))
+				require.Equal(t, i >= start && i < end && !model[i], missing.Meets(Range{i, i}))
 			}
 			require.Equal(t, start < end && missing.Bytes() == 0, rs.Covers(start, end))
+			if start < end {
+				require.Equal(t, missing.Bytes() < end-start, rs.Meets(Range{start, end}))
+			}
 		}
 	})
 }

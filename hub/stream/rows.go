@@ -75,7 +75,7 @@ func (w *rowBuilder) begin(id *Identity, g *loggroup.Group, seq uint64) {
 func ownTag(k string) bool {
 	switch k {
 	case loggroup.TagHostname, loggroup.TagPath, loggroup.TagAgent, loggroup.TagPipeline, loggroup.TagGeneration,
-		loggroup.TagRange, loggroup.TagOffsets, loggroup.TagCounts, loggroup.TagRouted:
+		loggroup.TagRange, loggroup.TagOffsets, loggroup.TagEnds, loggroup.TagCounts, loggroup.TagRouted:
 		return true
 	}
 	return false

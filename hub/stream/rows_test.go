@@ -106,15 +106,15 @@ func TestRows_WhatIsTooLargeIsCutNotLost(t *testing.T) {
 }
 
 func FuzzIdentify(f *testing.F) {
-	f.Add("a", "g", "0-30", "AAIC", "3,0,0", 3)
-	f.Add("a", "g", "-", "", ",,", 0)
-	f.Fuzz(func(t *testing.T, agent, generation, span, offsets, counts string, logs int) {
+	f.Add("a", "g", "0-30", "AAIC", "FA", "3,0,0", 3)
+	f.Add("a", "g", "-", "", "", ",,", 0)
+	f.Fuzz(func(t *testing.T, agent, generation, span, offsets, ends, counts string, logs int) {
 		if logs < 0 || logs > 1000 {
 			return
 		}
 		g := loggroup.Group{Logs: make([]loggroup.Log, logs)}
 		for k, v := range map[string]string{
-			loggroup.TagAgent: agent, loggroup.TagGeneration: generation, loggroup.TagRange: span, loggroup.TagOffsets: offsets, loggroup.TagCounts: counts,
+			loggroup.TagAgent: agent, loggroup.TagGeneration: generation, loggroup.TagRange: span, loggroup.TagOffsets: offsets, loggroup.TagEnds: ends, loggroup.TagCounts: counts,
 		} {
 			g.Tags = append(g.Tags, loggroup.Pair{Key: []byte(k), Value: []byte(v)})
 		}
@@ -128,9 +128,11 @@ func FuzzIdentify(f *testing.F) {
 		}
 		require.Less(t, id.Start, id.End)
 		require.Len(t, id.Offsets, logs)
-		for _, o := range id.Offsets {
+		e := extents{id: &id}
+		for i, o := range id.Offsets {
 			require.GreaterOrEqual(t, o, id.Start)
 			require.Less(t, o, id.End)
+			require.LessOrEqual(t, e.of(i)[1], id.End)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/hub/store"
 	"github.com/wasmtail/wasmtail/internal/loggroup"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
 
 func TestStream_ABatchIsStoredOnceHoweverOftenItComes(t *testing.T) {
@@ -42,6 +43,30 @@ func TestStream_APartlyRepeatedBatchIsCut(t *testing.T) {
 	require.Equal(t, Ranges{{0, 300}}, e.Ranges)
 	require.EqualValues(t, 30, e.Parsed)
 	require.EqualValues(t, 1, e.Repeated)
+}
+
+func TestStream_TheEndOfARecordThatCameCutIsStored(t *testing.T) {
+	t.Parallel()
+	r := openRig(t, t.TempDir(), nil)
+	r.publish(pieces(t, 0, 60, specimen.Piece{Offset: 0, Size: 60})) // the time-out ended it
+	r.publish(pieces(t, 0, 200, specimen.Piece{Offset: 0, Size: 100}, specimen.Piece{Offset: 100, Size: 100}))
+	r.waitFor(3)
+	require.Equal(t, map[int]int{0: 2, 100: 1}, r.stored())
+	require.True(t, r.publish(pieces(t, 0, 200, specimen.Piece{Offset: 0, Size: 200})))
+	e := r.entry()
+	require.Equal(t, Ranges{{0, 200}}, e.Ranges)
+	require.EqualValues(t, 3, e.Stored)
+}
+
+func TestStream_ARecordBeforeFilteredLinesIsStoredOnce(t *testing.T) {
+	t.Parallel()
+	r := openRig(t, t.TempDir(), nil)
+	r.publish(pieces(t, 0, 60, specimen.Piece{Offset: 0, Size: 60}))
+	r.publish(pieces(t, 0, 200, specimen.Piece{Offset: 0, Size: 60}, specimen.Piece{Offset: 100, Size: 50}))
+	r.publish(pieces(t, 100, 300, specimen.Piece{Offset: 100, Size: 50}, specimen.Piece{Offset: 250, Size: 50}))
+	r.waitFor(3)
+	require.Equal(t, map[int]int{0: 1, 100: 1, 250: 1}, r.stored())
+	require.EqualValues(t, 2, r.stream.Stats(context.Background()).Cut)
 }
 
 func TestStream_AGapShows(t *testing.T) {

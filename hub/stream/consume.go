@@ -42,8 +42,6 @@ const (
 	// stopTimeout bounds the last seal at shutdown. What it does not save is read
 	// again by the next start.
 	stopTimeout = 10 * time.Second
-	// purgeEvery is how often messages that are done with are removed.
-	purgeEvery = 5 * time.Second
 )
 
 // Run brings messages to the store until ctx ends. A fault of the store is
@@ -104,7 +102,6 @@ type pass struct {
 	flushAt time.Time // zero: nothing to flush
 	flushed time.Time // the last flush
 	sealAt  time.Time
-	purgeAt time.Time
 	hidden  []due // rows that a remote store does not show yet
 	known   known // what the store has of the messages up to until
 
@@ -137,6 +134,10 @@ func (s *Stream) consume(ctx context.Context) error {
 	}
 	if p.until > applied && !sleep(ctx, s.o.VisibleAfter) {
 		return nil
+	}
+	// A crash may have come between the saving of messages and their removal.
+	if err := s.purge(ctx); err != nil {
+		return err
 	}
 	cons, err := s.bus.js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: applied + 1,
@@ -205,10 +206,6 @@ func (p *pass) keep(ctx context.Context) error {
 		p.sealAt = now.Add(sealEvery)
 		return p.seal(ctx)
 	}
-	if !now.Before(p.purgeAt) {
-		p.purgeAt = now.Add(purgeEvery)
-		return p.purge(ctx)
-	}
 	return nil
 }
 
@@ -255,7 +252,8 @@ func (p *pass) flush(ctx context.Context) error {
 }
 
 // seal ends a span of messages, and starts to wait until the store has it on
-// disk, to save it then.
+// disk, to save it then and to remove its messages. That happens beside the
+// consumer: removing alone takes up to 100 ms on a busy machine.
 func (p *pass) seal(ctx context.Context) error {
 	if err := p.flush(ctx); err != nil {
 		return err
@@ -274,6 +272,9 @@ func (p *pass) seal(ctx context.Context) error {
 		err := settle(ctx)
 		if err == nil {
 			err = p.s.save(ctx, changed, last)
+		}
+		if err == nil {
+			err = p.s.purge(ctx)
 		}
 		p.settled <- err
 	})
@@ -305,7 +306,7 @@ func (p *pass) finish(ctx context.Context) error {
 	if err := p.s.saveNumber(ctx, "mark", p.last); err != nil {
 		return err
 	}
-	return p.purge(ctx)
+	return p.s.purge(ctx)
 }
 
 // save makes the ledger durable, then the number of the last message.
@@ -347,16 +348,16 @@ func (s *Stream) save(ctx context.Context, changed map[string][]byte, last uint6
 }
 
 // purge removes the messages that are done with.
-func (p *pass) purge(ctx context.Context) error {
-	applied := p.s.applied.Load()
-	info, err := p.s.bus.stream.Info(ctx)
+func (s *Stream) purge(ctx context.Context) error {
+	applied := s.applied.Load()
+	info, err := s.bus.stream.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot ask the ingest stream: %w", err)
 	}
 	if info.State.Msgs == 0 || info.State.FirstSeq > applied {
 		return nil
 	}
-	if err := p.s.bus.stream.Purge(ctx, jetstream.WithPurgeSequence(applied+1)); err != nil {
+	if err := s.bus.stream.Purge(ctx, jetstream.WithPurgeSequence(applied+1)); err != nil {
 		return fmt.Errorf("cannot remove old messages from the ingest stream: %w", err)
 	}
 	return nil

@@ -115,3 +115,37 @@ func TestStream_RowsAfterAPauseAreVisibleAtOnce(t *testing.T) {
 	require.Less(t, least, flushEvery+flushSoon, "no wait is longer than that, and a busy machine does not matter once in ten")
 	r.once(10)
 }
+
+// slowPurge holds back the removal of messages.
+type slowPurge struct {
+	jetstream.Stream
+	begun chan struct{} // holds 1
+	end   chan struct{}
+}
+
+func (s *slowPurge) Purge(ctx context.Context, opts ...jetstream.StreamPurgeOpt) error {
+	select {
+	case s.begun <- struct{}{}:
+	default:
+	}
+	select {
+	case <-s.end:
+	case <-ctx.Done():
+	}
+	return s.Stream.Purge(ctx, opts...)
+}
+
+func TestStream_RowsAreVisibleWhileOldMessagesAreRemoved(t *testing.T) {
+	t.Parallel()
+	s := newStopped(t, t.TempDir(), nil)
+	p := &slowPurge{Stream: s.stream.bus.stream, begun: make(chan struct{}, 1), end: make(chan struct{})}
+	s.stream.bus.stream = p
+	s.run()
+	s.publish(batch(t, 0, 10))
+	<-p.begun
+	s.publish(batch(t, 10, 20))
+	s.waitFor(20)
+	s.once(20)
+	close(p.end)
+	require.Eventually(t, func() bool { return s.stream.Stats(context.Background()).WaitingBytes == 0 }, 20*time.Second, 20*time.Millisecond)
+}

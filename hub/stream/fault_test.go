@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -140,12 +141,14 @@ func TestStream_RowsAreVisibleWhileOldMessagesAreRemoved(t *testing.T) {
 	s := newStopped(t, t.TempDir(), nil)
 	p := &slowPurge{Stream: s.stream.bus.stream, begun: make(chan struct{}, 1), end: make(chan struct{})}
 	s.stream.bus.stream = p
+	end := sync.OnceFunc(func() { close(p.end) })
+	t.Cleanup(end) // before the stop, which waits
 	s.run()
 	s.publish(batch(t, 0, 10))
 	<-p.begun
 	s.publish(batch(t, 10, 20))
 	s.waitFor(20)
 	s.once(20)
-	close(p.end)
+	end()
 	require.Eventually(t, func() bool { return s.stream.Stats(context.Background()).WaitingBytes == 0 }, 20*time.Second, 20*time.Millisecond)
 }

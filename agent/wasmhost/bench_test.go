@@ -105,7 +105,7 @@ func BenchmarkNginx(b *testing.B) {
 		run(b, func(batch *record.Batch) { batch.Records[5].Fields = batch.AllocFields(10)[:10] })
 	})
 	b.Run("native", func(b *testing.B) { run(b, scanNative) })
-	for _, language := range []string{"c", "cpp", "rust", "assemblyscript"} {
+	for _, language := range []string{"c", "cpp", "rust", "assemblyscript", "go"} {
 		h, _ := open(b)
 		m, err := h.Module(context.Background(), Spec{Pipeline: "p", Stage: "wasm#1", Path: module(b, "../../wasm-examples/nginx/"+language)})
 		if err != nil {

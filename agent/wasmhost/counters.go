@@ -14,7 +14,7 @@ import (
 // counters are what is counted of one module, since the agent started. They
 // outlive its versions. Safe for concurrent use.
 type counters struct {
-	batches, calls, events         atomic.Int64
+	calls, events                  atomic.Int64
 	parsed, noMatch, erroneous     atomic.Int64 // rows by their status
 	dropped                        atomic.Int64 // rows dropped by the module's own rule
 	failed, bypassed               atomic.Int64 // lines kept raw, for the module's faults

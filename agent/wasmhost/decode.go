@@ -30,6 +30,10 @@ type row struct {
 	invalid     bool // has bytes that are not valid UTF-8
 }
 
+// fieldsAdded is how many fields the host may add to those of a row: the severity,
+// and the line with the reason why it was not parsed.
+const fieldsAdded = 3
+
 // decoder reads what a call has left in a module's memory. Every number in there
 // is the module's and may be a lie: each is checked in 64 bits before it is used,
 // and nothing is allocated from a count that was not checked.
@@ -44,11 +48,11 @@ type decoder struct {
 	data   []byte
 	dataAt uint32
 	// events is how many were given, base the place of the first in the parser's
-	// list, extra how many fields each record keeps.
-	events, base, extra int
-	room                int // bytes of values outside of the input that may still come
-	now                 int64
-	final               bool
+	// list.
+	events, base int
+	room         int // bytes of values outside of the input that may still come
+	now          int64
+	final        bool
 
 	rows []row
 	text []byte // scratch for numbers
@@ -183,7 +187,7 @@ func (d *decoder) row(out *row, table []byte) (rest []byte, f *fault) {
 		return nil, contract("a row has %d fields in %d bytes", n, len(table)-abi.RowSize)
 	}
 	entries := table[abi.RowSize : abi.RowSize+n*abi.FieldSize]
-	out.fields = d.batch.AllocFields(n + d.extra)
+	out.fields = d.batch.AllocFields(n + fieldsAdded)
 	for len(entries) > 0 {
 		id := binary.LittleEndian.Uint16(entries)
 		used := 1

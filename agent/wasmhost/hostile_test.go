@@ -250,6 +250,41 @@ func TestBreaker_OpensProbesAndCloses(t *testing.T) {
 	require.Equal(t, []string{"text=b"}, l.parse("b"))
 }
 
+func TestBreaker_StaysOpenWhenTheProbeCannotStart(t *testing.T) {
+	var mu sync.Mutex
+	now := time.Unix(1_800_000_000, 0)
+	l := newLane(t, Spec{Path: guest(t)}, func(o *Options) { o.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now } })
+	for range breakerLosses {
+		l.parse("!trap")
+	}
+	require.Equal(t, Broken, l.m.status().State)
+	l.p.in.close()
+	l.p.in = nil
+	l.m.spec.Limits.Line = 1 << 30 // no instance has room for it
+	now = now.Add(breakerMin)
+	require.Contains(t, l.parse("a")[0], "gave no room")
+	require.Equal(t, Broken, l.m.status().State)
+	require.Equal(t, now.Add(2*breakerMin), l.m.status().RetryAt)
+}
+
+func TestFatal_IsNotCalledAgain(t *testing.T) {
+	l := newLane(t, Spec{Path: guest(t), Limits: Limits{Batch: 4 << 10}})
+	lines := []string{"!fatal"}
+	for i := range 1000 {
+		lines = append(lines, fmt.Sprintf("line %d of many", i))
+	}
+	out := l.parse(lines...)
+	require.Len(t, out, len(lines))
+	for i := range out {
+		require.Contains(t, out[i], "__raw_log__="+lines[i]+" __error__=wasm guest: fatal")
+	}
+	require.EqualValues(t, 1, l.m.spec.counters.calls.Load())
+	require.Equal(t, Refused, l.m.status().State)
+	require.Contains(t, l.parse("later")[0], "bypassed")
+	require.EqualValues(t, 1, l.m.spec.counters.calls.Load())
+	require.Contains(t, newLane(t, Spec{Path: guest(t), Samples: []Sample{{Line: "!fatal"}}}).m.status().Reason, "must not be called again")
+}
+
 func TestBreaker_OpensWhenManyLinesFail(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	l := newLane(t, Spec{Path: guest(t)}, func(o *Options) { o.Now = func() time.Time { now = now.Add(time.Hour); return now } })
@@ -284,7 +319,7 @@ func TestHold_WaitsForTheModule(t *testing.T) {
 	bin, err := os.ReadFile(guest(t))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, bin, 0o600))
-	h.look(context.Background(), map[string]fileStamp{})
+	h.look(context.Background())
 	require.Equal(t, []string{"text=b"}, <-served)
 }
 

@@ -50,8 +50,8 @@ type Module struct {
 	refs    map[*Program]int
 	reason  error // why there is none, or why the newest version was refused
 	since   time.Time
-	loads   int       // versions that have served
-	stamp   fileStamp // the file when it was last read
+	loads   int          // versions that have served
+	stamps  [2]fileStamp // the files when they were last read
 
 	// The breaker.
 	losses   []time.Time // the last of them
@@ -97,6 +97,12 @@ func (h *Host) Module(ctx context.Context, s Spec) (*Module, error) {
 	return m, nil
 }
 
+// trial is a module for a program that is only tried: it has no breaker, and does
+// not own the program.
+func (h *Host) trial(p *Program, s *Spec) *Module {
+	return &Module{h: h, spec: s, program: p, changed: make(chan struct{}), trial: true}
+}
+
 // NewParser returns a parser for one lane. The lane closes it.
 func (m *Module) NewParser() *Parser { return &Parser{m: m} }
 
@@ -112,11 +118,11 @@ func (m *Module) name() string {
 
 // reload tries the module file. A version that fails leaves the old one serving.
 func (m *Module) reload(ctx context.Context) {
-	began, stamp := time.Now(), stampOf(m.spec.Path)
+	began, stamps := time.Now(), m.spec.stamps()
 	p, err := m.h.load(ctx, m.spec)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.stamp = stamp
+	m.stamps = stamps
 	m.since = m.h.o.Now()
 	if err != nil {
 		m.reason = err
@@ -137,6 +143,14 @@ func (m *Module) reload(ctx context.Context) {
 	m.dropRef(old)
 	m.announce()
 	m.spec.log.WithField("module", p.source).Infof("a module serves, loaded in %s", time.Since(began).Round(time.Millisecond))
+}
+
+// changedOnDisk reports whether the files are others than those last read.
+func (m *Module) changedOnDisk() bool {
+	now := m.spec.stamps()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return now != m.stamps
 }
 
 // fate says what happens to lines meanwhile.
@@ -169,7 +183,7 @@ func (m *Module) release(p *Program) {
 
 // dropRef frees a program that nobody uses. m.mu is held.
 func (m *Module) dropRef(p *Program) {
-	if p == nil || m.refs == nil {
+	if p == nil || m.trial {
 		return
 	}
 	if m.refs[p]--; m.refs[p] <= 0 {

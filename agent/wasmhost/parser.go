@@ -27,13 +27,11 @@ type Parser struct {
 	b      *record.Batch
 	final  bool // nothing of the batch may be left for the next one
 	events []event
-	extra  int // most fields that a record keeps
 	left   int // events from here on are left for the next batch
 	lost   int // instances this batch has cost
 	until  time.Time
 	d      decoder
 	out    []record.Record
-	meta   []byte
 }
 
 // event is a record whose field goes to the module.
@@ -91,7 +89,7 @@ func (p *Parser) release() {
 
 // collect finds the records that the module is to see.
 func (p *Parser) collect() {
-	p.events, p.extra = p.events[:0], 0
+	p.events = p.events[:0]
 	for i := range p.b.Records {
 		r := &p.b.Records[i]
 		if r.Marks&record.Failed != 0 {
@@ -99,7 +97,6 @@ func (p *Parser) collect() {
 		}
 		if value, field := r.Field(p.m.spec.Field); field >= 0 {
 			p.events = append(p.events, event{record: i, field: field, value: value})
-			p.extra = max(p.extra, len(r.Fields))
 		}
 	}
 	p.left = len(p.events)
@@ -111,11 +108,11 @@ func (p *Parser) serve(ctx context.Context, v verdict) {
 	p.lost = 0
 	p.until = time.Now().Add(wallFactor * p.m.spec.Limits.Time)
 	c := p.m.spec.counters
-	c.batches.Add(1)
 	c.events.Add(int64(len(p.events)))
 	span := trace.SpanFromContext(ctx)
 	began := time.Now()
-	if err := p.ready(v.program); err != nil {
+	err := p.ready(v.program)
+	if err != nil {
 		p.failRows(0, len(p.events), p.blame(faultStart, err))
 		c.failed.Add(int64(len(p.events)))
 	} else {
@@ -130,7 +127,7 @@ func (p *Parser) serve(ctx context.Context, v verdict) {
 			attribute.Int("wasm.events", len(p.events)), attribute.Int("wasm.rows", len(p.d.rows)),
 			attribute.Int("wasm.instances_lost", p.lost), attribute.Int("wasm.copied_bytes", p.d.copied))
 	}
-	p.m.settle(len(p.events), p.lost == 0)
+	p.m.settle(len(p.events), err == nil && p.lost == 0)
 }
 
 // ready has an instance of the program that is current. A new version takes over
@@ -165,13 +162,18 @@ func (p *Parser) start() (err error) {
 	return err
 }
 
-// replace puts a new instance in the place of one that has failed.
-func (p *Parser) replace(f *fault) error {
+// discard frees an instance that has failed, and counts it.
+func (p *Parser) discard(f *fault) {
 	p.lost++
 	p.m.lose(f.kind, f)
-	span := p.in.span
 	p.in.close()
 	p.in = nil
+}
+
+// replace puts a new instance in the place of one that has failed.
+func (p *Parser) replace(f *fault) error {
+	span := p.in.span
+	p.discard(f)
 	if err := p.start(); err != nil {
 		return err
 	}
@@ -191,5 +193,5 @@ func (p *Parser) try(b *record.Batch) {
 
 func (d *decoder) reset(p *Parser) {
 	clear(d.rows)
-	*d = decoder{batch: p.b, keys: &p.keys, rows: d.rows[:0], text: d.text[:0], extra: 3, trial: d.trial}
+	*d = decoder{batch: p.b, keys: &p.keys, rows: d.rows[:0], text: d.text[:0], trial: d.trial}
 }

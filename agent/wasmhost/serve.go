@@ -27,7 +27,7 @@ type part struct {
 // too much time, is kept raw as a whole.
 func (p *Parser) run(s part) {
 	for s.lo < s.hi {
-		if p.in == nil { // it could not be started again
+		if p.in == nil { // it could not be started again, or must not be called
 			p.fail(s.lo, s.hi, p.blame(faultStart, errNoStart))
 			return
 		}
@@ -79,12 +79,15 @@ func (p *Parser) mayHold(lo int) bool {
 // go on.
 func (p *Parser) mend(f *fault, c chunk, s part) int {
 	reason := p.blame(f.kind, f)
+	if f.kind == faultFatal { // it is not called again: see run
+		p.discard(f)
+		p.m.retireFatal(p.program, f)
+		p.fail(c.lo, s.hi, reason)
+		return s.hi
+	}
 	if err := p.replace(f); err != nil {
 		p.fail(c.lo, s.hi, p.blame(faultStart, err))
 		return s.hi
-	}
-	if f.kind == faultFatal {
-		p.m.retireFatal(p.program, f)
 	}
 	switch {
 	case p.lost > replacementsMax || time.Now().After(p.until):
@@ -122,9 +125,17 @@ type chunk struct {
 	data    []byte // the host's own copy of what the module sees
 }
 
-// cut takes as many events of s as a call may have. Values that lie together in
-// the arena, as lines do, are handed over as they lie; others are gathered.
+// cut takes as many events of s as a call may have. Only the last chunk of a
+// final part is final: what a joiner leaves of the others comes with the next.
 func (p *Parser) cut(s part) chunk {
+	c := p.take(s)
+	c.final = s.final && c.hi == s.hi
+	return c
+}
+
+// take takes the events. Values that lie together in the arena, as lines do, are
+// handed over as they lie; others are gathered.
+func (p *Parser) take(s part) chunk {
 	l := &p.m.spec.Limits
 	bytesMax := l.Batch
 	if w := p.program.wanted; w > 0 {
@@ -215,8 +226,7 @@ func (p *Parser) call(c chunk) (int, *fault) {
 	d := &p.d
 	d.memory, _ = in.mem.Read(0, in.mem.Size())
 	d.program, d.data, d.events, d.base = p.program, c.data, c.hi-c.lo, c.lo
-	d.dataAt = binary.LittleEndian.Uint32(d.memory[in.region+abi.BatchOffData:])
-	d.dataAt = in.region + uint32(dataOffset(c.hi-c.lo)) // ours, not what stands there now
+	d.dataAt = in.region + uint32(dataOffset(c.hi-c.lo)) // ours, not what the module may have put there
 	d.final = c.final || c.flags&abi.FlagFinal != 0
 	d.room, d.now = p.m.spec.Limits.Output, in.batchNow
 	began := len(d.rows)

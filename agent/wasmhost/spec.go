@@ -55,7 +55,7 @@ type Sample struct {
 func (h *Host) checkSamples(p *Program, in *instance) error {
 	trial := *p.spec
 	trial.counters, trial.DeadLetter = &counters{}, 0
-	m := &Module{h: h, spec: &trial, program: p, refs: map[*Program]int{}, changed: make(chan struct{}), trial: true}
+	m := h.trial(p, &trial)
 	parser := &Parser{m: m, in: in, program: p}
 	defer func() { parser.in = nil }()
 	for i, s := range p.spec.Samples {

@@ -23,7 +23,7 @@ type Table struct {
 
 	content atomic.Pointer[map[string][]byte]
 	stamp   fileStamp
-	failure error
+	failure string // what was said of the file last, "" when it could be read
 }
 
 // fileStamp tells whether a file has changed since it was read.
@@ -42,16 +42,27 @@ func OpenTable(name, path string) (*Table, error) {
 }
 
 // refresh reads the file again if it has changed, and reports whether it did. A
-// file that cannot be read leaves the old content in use.
+// file that cannot be read leaves the old content in use; the error is returned
+// once.
 func (t *Table) refresh() (changed bool, err error) {
 	info, err := os.Stat(t.Path)
-	if err != nil {
-		return false, fmt.Errorf("cannot look at table %s: %w", t.Name, err)
-	}
-	if (fileStamp{info.Size(), info.ModTime()}) == t.stamp {
+	switch {
+	case err != nil:
+		err = fmt.Errorf("cannot look at table %s: %w", t.Name, err)
+	case (fileStamp{info.Size(), info.ModTime()}) != t.stamp:
+		changed, err = true, t.read()
+	default:
 		return false, nil
 	}
-	return true, t.read()
+	if err == nil {
+		t.failure = ""
+		return changed, nil
+	}
+	if t.failure == err.Error() {
+		return false, nil
+	}
+	t.failure = err.Error()
+	return false, err
 }
 
 func (t *Table) read() error {

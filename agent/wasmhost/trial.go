@@ -3,7 +3,6 @@ package wasmhost
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +20,6 @@ type Trial struct {
 	Schema       Schema
 	Capabilities []string
 
-	h       *Host
 	program *Program
 	parser  *Parser
 	notes   trialNotes
@@ -32,7 +30,6 @@ type Trial struct {
 // trialNotes is what a record does not keep, and a trial shows.
 type trialNotes struct {
 	kinds  []uint8
-	values []uint64
 	routes []string
 }
 
@@ -40,7 +37,6 @@ type trialNotes struct {
 func (n *trialNotes) note(entry []byte) {
 	if n != nil {
 		n.kinds = append(n.kinds, entry[abi.FieldOffKind])
-		n.values = append(n.values, binary.LittleEndian.Uint64(entry[abi.FieldOffA:]))
 	}
 }
 
@@ -67,7 +63,7 @@ func (h *Host) Try(ctx context.Context, s Spec) (*Trial, error) {
 		return nil, err
 	}
 	t := &Trial{
-		Schema: p.Schema, h: h, program: p,
+		Schema: p.Schema, program: p,
 		origin: &record.Origin{Path: "trial", Source: 1, Ledger: &record.Ledger{}},
 	}
 	for i, name := range []string{"join", "drop", "split", "route", "time", "dynamic_keys"} {
@@ -75,8 +71,7 @@ func (h *Host) Try(ctx context.Context, s Spec) (*Trial, error) {
 			t.Capabilities = append(t.Capabilities, name)
 		}
 	}
-	m := &Module{h: h, spec: &s, program: p, refs: map[*Program]int{}, changed: make(chan struct{}), trial: true}
-	t.parser = &Parser{m: m, program: p}
+	t.parser = &Parser{m: h.trial(p, &s), program: p}
 	t.parser.d.trial = &t.notes
 	return t, nil
 }
@@ -123,7 +118,7 @@ func (t *Trial) batch(lines [][]byte, final bool) (rows [][]byte, taken int, err
 		r.Offset, r.Size = t.offset+int64(at), int64(len(line))+1
 		at += len(line) + 1
 	}
-	t.notes.kinds, t.notes.values = t.notes.kinds[:0], t.notes.values[:0]
+	t.notes.kinds = t.notes.kinds[:0]
 	if lost := t.parser.show(b, final); lost != nil {
 		return nil, 0, lost
 	}
@@ -155,7 +150,6 @@ func (p *Parser) show(b *record.Batch, final bool) error {
 		if c.tooLong {
 			return fmt.Errorf("line %d is longer than a module is given", s.lo+1)
 		}
-		c.final = final && c.hi == s.hi
 		n, f := p.call(c)
 		switch {
 		case f != nil:

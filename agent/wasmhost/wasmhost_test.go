@@ -201,6 +201,23 @@ func TestJoiner_LeavesLinesWithTheHost(t *testing.T) {
 	require.Equal(t, []string{"text=one"}, out)
 }
 
+func TestJoiner_JoinsOverTheCallsOfABatch(t *testing.T) {
+	l := newLane(t, Spec{Path: guest(t), Config: []byte(`{"join":true}`), Limits: Limits{Batch: 4 << 10}})
+	var lines []string
+	var want []string
+	for i := range 300 { // records of three lines, which no call has a whole number of
+		first := fmt.Sprintf("record %d %s", i, strings.Repeat("x", i%50))
+		lines = append(lines, first, " second", " third")
+		want = append(want, "text="+first+"\n second\n third")
+	}
+	b := l.batch(lines...)
+	defer b.Release()
+	b.Final = true
+	require.NoError(t, l.p.Process(context.Background(), b))
+	require.Equal(t, want, texts(b))
+	require.Greater(t, l.m.spec.counters.calls.Load(), int64(3))
+}
+
 func TestJoiner_MayNotHoldWithoutBound(t *testing.T) {
 	l := newLane(t, Spec{Path: guest(t), Config: []byte(`{"join":true}`), Limits: Limits{HeldLines: 3, HeldBytes: 100}})
 	require.Equal(t, []string{"text=a\n 1\n 2\n 3"}, l.parse("a", " 1", " 2", " 3"), "four lines are too many to hold")
@@ -381,10 +398,10 @@ func TestTables_AreReadAgain(t *testing.T) {
 	l := laneOf(t, h, Spec{Path: guest(t), Tables: []*Table{table}})
 	require.Equal(t, []string{"text=1"}, l.parse("!lookup a"))
 	require.NoError(t, os.WriteFile(path, []byte("a,22\n"), 0o600))
-	h.look(context.Background(), map[string]fileStamp{})
+	h.look(context.Background())
 	require.Equal(t, []string{"text=22"}, l.parse("!lookup a"))
 	require.NoError(t, os.WriteFile(path, []byte("a,1,2\n"), 0o600))
-	h.look(context.Background(), map[string]fileStamp{})
+	h.look(context.Background())
 	require.Equal(t, []string{"text=22"}, l.parse("!lookup a"), "a bad file leaves the old content")
 	_, err = OpenTable("t", path)
 	require.ErrorContains(t, err, "no CSV of two columns")

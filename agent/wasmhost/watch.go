@@ -31,7 +31,6 @@ func (h *Host) Run(ctx context.Context) {
 		events, faults = watcher.Events, watcher.Errors
 		defer func() { _ = watcher.Close() }()
 	}
-	seen := map[string]fileStamp{}
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	pause := time.NewTimer(0)
@@ -48,10 +47,10 @@ func (h *Host) Run(ctx context.Context) {
 		case <-h.changed:
 			pause.Reset(0)
 		case <-ticker.C:
-			h.look(ctx, seen)
+			h.look(ctx)
 		case <-pause.C:
 			h.addWatches(watcher)
-			h.look(ctx, seen)
+			h.look(ctx)
 		}
 	}
 }
@@ -95,31 +94,26 @@ func (h *Host) addWatches(watcher *fsnotify.Watcher) {
 	}
 }
 
-// look takes what has changed into service. seen is what files looked like the
-// last time; a file is taken once it looks the same twice, or is new here.
-func (h *Host) look(ctx context.Context, seen map[string]fileStamp) {
+// look takes what has changed into service.
+func (h *Host) look(ctx context.Context) {
 	for _, m := range h.list() {
-		changed := false
-		for _, path := range m.files()[:2] {
-			key, now := m.spec.Pipeline+"/"+m.spec.Stage+"\x00"+path, stampOf(path)
-			before, known := seen[key]
-			seen[key] = now
-			changed = changed || known && before != now
-			if !known && path == m.spec.Path {
-				changed = changed || now != m.stamp
-			}
-		}
 		for _, t := range m.spec.Tables {
+			log := m.spec.log.WithField("table", t.Name)
 			if read, err := t.refresh(); err != nil {
-				m.spec.logger.fault(faultStart, err)
+				log.WithError(err).Error("a table cannot be read again; its old content stays in use")
 			} else if read {
-				m.spec.log.WithField("table", t.Name).Info("a table was read again")
+				log.Info("a table was read again")
 			}
 		}
-		if changed {
+		if m.changedOnDisk() {
 			m.reload(ctx)
 		}
 	}
+}
+
+// stamps are those of the module and its signature.
+func (s *Spec) stamps() [2]fileStamp {
+	return [2]fileStamp{stampOf(s.Path), stampOf(s.Path + SignatureSuffix)}
 }
 
 // stampOf is the zero stamp for a file that is not there.

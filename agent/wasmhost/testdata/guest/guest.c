@@ -116,6 +116,10 @@ static void process(wt_batch *b) {
       n++;
     }
     if (join && i + n == wt_count(b) && !wt_final(b)) return;
+    if (wt_prefix(&line, WT_TEXT("!fatal"))) {
+      wt_fatal(WT_TEXT("as asked"));
+      return;
+    }
     if (wt_prefix(&line, WT_TEXT("!split "))) {
       wt_str part;
       while (line.p < line.e) {

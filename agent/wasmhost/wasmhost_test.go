@@ -206,9 +206,9 @@ func TestJoiner_JoinsOverTheCallsOfABatch(t *testing.T) {
 	var lines []string
 	var want []string
 	for i := range 300 { // records of three lines, which no call has a whole number of
-		first := fmt.Sprintf("record %d %s", i, strings.Repeat("x", i%50))
-		lines = append(lines, first, " second", " third")
-		want = append(want, "text="+first+"\n second\n third")
+		first, second, third := fmt.Sprintf("record %d", i), " second "+strings.Repeat("x", i%90), " third "+strings.Repeat("y", 90-i%90)
+		lines = append(lines, first, second, third)
+		want = append(want, "text="+first+"\n"+second+"\n"+third)
 	}
 	b := l.batch(lines...)
 	defer b.Release()

@@ -95,6 +95,14 @@ func nameHint(name string) string {
 	return fmt.Sprintf(" (did you mean %q?)", good)
 }
 
+// LogstoreProblem says what is wrong with the name of a logstore, "" if nothing is.
+func LogstoreProblem(name string) string {
+	if logstoreRE.MatchString(name) {
+		return ""
+	}
+	return "a logstore " + logstoreRule + nameHint(name)
+}
+
 func (d *decoder) checkPipeline(root *node, name string, p *Pipeline, known []string) {
 	path := join("pipelines", name)
 	outputs := join(path, "outputs")
@@ -119,8 +127,8 @@ func (d *decoder) checkPipeline(root *node, name string, p *Pipeline, known []st
 		}
 		return
 	}
-	if !logstoreRE.MatchString(p.Logstore) {
-		d.fault(d.placeOf(logstore, root.at), logstore, "a logstore %s%s", logstoreRule, nameHint(p.Logstore))
+	if problem := LogstoreProblem(p.Logstore); problem != "" {
+		d.fault(d.placeOf(logstore, root.at), logstore, "%s", problem)
 	}
 }
 

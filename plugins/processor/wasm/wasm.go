@@ -103,10 +103,7 @@ type Sample struct {
 	Fields map[string]string `yaml:"fields"`
 }
 
-var (
-	hashRE     = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
-	logstoreRE = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{1,61}[a-z0-9]$`)
-)
+var hashRE = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
 
 // Validate reports what is wrong with the settings.
 func (c *Config) Validate(report func(key, problem string)) {
@@ -117,8 +114,8 @@ func (c *Config) Validate(report func(key, problem string)) {
 		report("field", "is empty; leave it out for the whole line (content)")
 	}
 	for i, name := range c.Routes {
-		if !logstoreRE.MatchString(name) {
-			report(fmt.Sprintf("routes[%d]", i), "is no name of a log store: 3 to 63 lower-case letters, digits, _ and -")
+		if problem := config.LogstoreProblem(name); problem != "" {
+			report(fmt.Sprintf("routes[%d]", i), problem)
 		}
 	}
 	if slices.ContainsFunc(c.Routes, func(name string) bool { return name == c.DeadLetter }) {
@@ -127,8 +124,8 @@ func (c *Config) Validate(report func(key, problem string)) {
 	switch {
 	case c.OnParseFailure == "keep" && c.DeadLetter != "":
 		report("dead_letter", "has no effect with on_parse_failure: keep; write dead_letter or both there")
-	case c.OnParseFailure != "keep" && !logstoreRE.MatchString(c.DeadLetter):
-		report("dead_letter", "must name the log store for lines that are not parsed: 3 to 63 lower-case letters, digits, _ and -")
+	case c.OnParseFailure != "keep" && config.LogstoreProblem(c.DeadLetter) != "":
+		report("dead_letter", "must name the log store for lines that are not parsed: "+config.LogstoreProblem(c.DeadLetter))
 	}
 	if _, err := json.Marshal(c.Config); err != nil {
 		report("config", "cannot be handed to the module as JSON: "+err.Error())

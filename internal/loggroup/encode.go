@@ -73,6 +73,10 @@ func appendLog(dst []byte, r *record.Record, readTime int64) []byte {
 	}
 	for i := range r.Fields {
 		f := &r.Fields[i]
+		if n := len(f.Name) + len(f.Value); n < shortMax {
+			size += 6 + n
+			continue
+		}
 		n := pairLen(len(f.Name), len(f.Value))
 		size += 1 + uvarintLen(uint64(n)) + n
 	}
@@ -124,7 +128,20 @@ func pairLen(key, value int) int {
 	return 2 + uvarintLen(uint64(key)) + uvarintLen(uint64(value)) + key + value
 }
 
+// shortMax bounds keys and values whose lengths together, and that of the pair,
+// take a byte each.
+const shortMax = 0x80 - 4
+
 func putPair(p []byte, i int, key, value []byte) int {
+	if k, v := len(key), len(value); k < shortMax && v < shortMax-k { // all lengths take a byte
+		q := p[i : i+6+k+v]
+		q[0], q[1], q[2], q[3] = logContents, byte(4+k+v), pairKey, byte(k)
+		copy(q[4:], key)
+		q = q[4+k:]
+		q[0], q[1] = pairValue, byte(v)
+		copy(q[2:], value)
+		return i + 6 + k + v
+	}
 	p[i] = logContents
 	i = putUvarint(p, i+1, uint64(pairLen(len(key), len(value))))
 	return putPairBody(p, i, key, value)

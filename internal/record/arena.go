@@ -1,6 +1,10 @@
 package record
 
-import "sync"
+import (
+	"slices"
+	"sync"
+	"unsafe"
+)
 
 const (
 	// arenaChunkBytes is the size of one arena chunk: a whole batch of the
@@ -8,46 +12,69 @@ const (
 	arenaChunkBytes = 512 << 10
 	// fieldChunkLen fields take 192 KiB.
 	fieldChunkLen = 4096
-	// poolChunksMax is how many chunks a pooled batch keeps: one huge batch
-	// must not hold its memory for ever.
-	poolChunksMax = 4
+)
+
+// chunkPool keeps chunks of one length that no batch uses. All batches share it,
+// so that a batch gets the memory that was used last: it is still in the
+// processor's cache, where that of a batch's own would have been displaced by
+// the batches since.
+type chunkPool[T any] struct {
+	length int
+	free   sync.Pool // of *T, the first element: a pointer costs no allocation
+}
+
+func (p *chunkPool[T]) get() []T {
+	if first, ok := p.free.Get().(*T); ok {
+		return unsafe.Slice(first, p.length)[:0]
+	}
+	return make([]T, 0, p.length)
+}
+
+// put takes a chunk back. One of another length, for a value that fits in no
+// chunk, goes to the garbage collector.
+func (p *chunkPool[T]) put(chunk []T) {
+	if cap(chunk) == p.length {
+		p.free.Put(unsafe.SliceData(chunk))
+	}
+}
+
+var (
+	arenaPool = chunkPool[byte]{length: arenaChunkBytes}
+	fieldPool = chunkPool[Field]{length: fieldChunkLen}
 )
 
 // chunks is a bump allocator. It grows by chunks and never moves what it
 // handed out.
 type chunks[T any] struct {
-	list [][]T // list[:cur] are full, list[cur] is in use
-	cur  int
+	list [][]T // the last is in use
 }
 
-func (c *chunks[T]) take(n, chunkLen int) []T {
-	for c.cur < len(c.list) {
-		chunk := c.list[c.cur]
-		if cap(chunk)-len(chunk) >= n {
-			start := len(chunk)
-			c.list[c.cur] = chunk[:start+n]
+func (c *chunks[T]) take(n int, pool *chunkPool[T]) []T {
+	if last := len(c.list) - 1; last >= 0 {
+		chunk := c.list[last]
+		if start := len(chunk); cap(chunk)-start >= n {
+			c.list[last] = chunk[:start+n]
 			return chunk[start : start+n : start+n]
 		}
-		c.cur++
 	}
-	chunk := make([]T, n, max(n, chunkLen))
+	if n > pool.length { // it is full: the one in use stays the last
+		c.list = slices.Insert(c.list, max(0, len(c.list)-1), make([]T, n))
+		return c.list[max(0, len(c.list)-2)]
+	}
+	chunk := pool.get()[:n]
 	c.list = append(c.list, chunk)
-	c.cur = len(c.list) - 1
 	return chunk[:n:n]
 }
 
-func (c *chunks[T]) reset(chunkLen int, poison func([]T)) {
-	kept := c.list[:0]
-	for _, chunk := range c.list {
+func (c *chunks[T]) reset(pool *chunkPool[T], poison func([]T)) {
+	for i, chunk := range c.list {
 		if poison != nil {
 			poison(chunk[:cap(chunk)])
 		}
-		if cap(chunk) == chunkLen && len(kept) < poolChunksMax {
-			kept = append(kept, chunk[:0])
-		}
+		pool.put(chunk)
+		c.list[i] = nil
 	}
-	clear(c.list[len(kept):])
-	c.list, c.cur = kept, 0
+	c.list = c.list[:0]
 }
 
 var pool = sync.Pool{New: func() any { return new(Batch) }}
@@ -73,8 +100,8 @@ func (b *Batch) Release() {
 func (b *Batch) Reset() {
 	clear(b.Records)
 	b.Records = b.Records[:0]
-	b.arena.reset(arenaChunkBytes, poisonBytes)
-	b.fields.reset(fieldChunkLen, poisonFields)
+	b.arena.reset(&arenaPool, poisonBytes)
+	b.fields.reset(&fieldPool, poisonFields)
 	b.Start, b.End, b.ReadTime, b.Filtered, b.FilteredBytes, b.Reshaped = 0, 0, 0, 0, 0, 0
 	b.Final, b.Routed = false, false
 }

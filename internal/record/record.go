@@ -180,12 +180,12 @@ func (b *Batch) Copy(p []byte) []byte {
 }
 
 // Alloc returns n arena bytes of unspecified content, with no spare capacity.
-func (b *Batch) Alloc(n int) []byte { return b.arena.take(n, arenaChunkBytes)[:n:n] }
+func (b *Batch) Alloc(n int) []byte { return b.arena.take(n, &arenaPool)[:n:n] }
 
 // AllocFields returns an empty slice of capacity n. Appending more than n
 // fields to it moves it to the heap, so ask for what is needed.
 func (b *Batch) AllocFields(n int) []Field {
-	return b.fields.take(n, fieldChunkLen)[:0:n]
+	return b.fields.take(n, &fieldPool)[:0:n]
 }
 
 var (

@@ -22,6 +22,7 @@ import (
 // poison are lines that end the instance, with the kind of its end.
 var poison = map[string]faultKind{
 	"!trap": faultTrap, "!wild": faultTrap, "!grow": faultTrap, "!loop": faultDeadline, "!tree": faultDeadline, "!fill": faultDeadline,
+	"!deep": faultStack,
 }
 
 // overrun is what a call may take beyond its deadline, and the collector with a
@@ -72,18 +73,6 @@ func TestPoison_CostsOneLine(t *testing.T) {
 			require.Equal(t, []string{"text=e"}, l.parse("e"), "it goes on serving")
 		})
 	}
-}
-
-// TestRecursion_Ends: a stack that is deep takes its time to grow, so the deadline
-// may come before the runtime's own end of it.
-func TestRecursion_Ends(t *testing.T) {
-	l := newLane(t, Spec{Path: guest(t)})
-	out := l.parse("a", "!deep", "b")
-	require.Len(t, out, 3)
-	require.Contains(t, out[1], "__raw_log__=!deep __error__=wasm guest: ")
-	require.Equal(t, []string{"text=c"}, l.parse("c"))
-	lost := l.m.status().Lost
-	require.EqualValues(t, 1, lost["stack"]+lost["deadline"])
 }
 
 // TestPoison_AnyLines: whatever lines are poison, each line comes out once and in

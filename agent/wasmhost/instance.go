@@ -198,6 +198,11 @@ func (in *instance) retire() {
 	in.close()
 }
 
+// stackUsedUp reports whether the meter has ended a recursion.
+func (in *instance) stackUsedUp() bool {
+	return in.module != nil && int32(in.module.ExportedGlobal(wasmbin.StackName).Get()) < 0
+}
+
 // explain turns what the runtime says of an end into words for operators, and
 // marks it with its kind.
 func (in *instance) explain(err error) *fault {
@@ -207,7 +212,7 @@ func (in *instance) explain(err error) *fault {
 		return &fault{kind: faultDeadline, err: errDeadline}
 	case errors.Is(err, errExit):
 		return &fault{kind: faultTrap, err: errExit}
-	case strings.Contains(text, "stack overflow"):
+	case strings.Contains(text, "stack overflow"), in.stackUsedUp():
 		return &fault{kind: faultStack, err: errors.New("its functions call each other without end")}
 	}
 	text, _, _ = strings.Cut(text, "\n") // the stack trace names functions by numbers

@@ -97,7 +97,10 @@ func (m *mod) fn(name string, typ []byte, text ...any) int {
 	}
 	index := len(m.funcs)
 	for _, i := range m.imports {
-		if bytes.Contains(i, []byte{0}) && i[len(i)-2] == 0 {
+		s := &scanner{bin: i, end: len(i)}
+		s.name()
+		s.name()
+		if Kind(s.byte()) == KindFunction {
 			index++
 		}
 	}

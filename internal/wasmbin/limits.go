@@ -4,8 +4,10 @@ import "fmt"
 
 // Tops of limits which a configuration may raise.
 const (
-	fileBytesTop   = 64 << 20
-	memoryPagesTop = 1 << 30 / PageBytes
+	fileBytesTop     = 64 << 20
+	memoryPagesTop   = 1 << 30 / PageBytes
+	functionJoinsTop = 10_000_000
+	joinsTop         = 100_000_000
 )
 
 // Limits bound what a module may have. A module at a limit is accepted, one
@@ -48,18 +50,20 @@ type Limits struct {
 	// BodyBytes bounds the code of one function, in bytes. Default and top
 	// 1 MiB. A parser in Go has 50 KB.
 	BodyBytes int
-	// FunctionJoins bounds the locals of one function multiplied by its blocks,
-	// loops, ifs and branches, because a compiler has to follow each local
-	// through each of them. Default and top 1,000,000. A product of 15 million
-	// takes 78 seconds.
+	// FunctionJoins bounds what following values through one function costs a
+	// compiler, in points: its blocks, loops, ifs and branches, multiplied by the
+	// values that are followed through each (its locals and the globals that can
+	// change) and by a 32nd of their own number, because the compiler's time
+	// grows with its square. Default 2,000,000, top 10,000,000; a million takes
+	// up to 8 seconds of a core. A parser in Go has at most 280,000.
 	FunctionJoins int
-	// Joins bounds the sum of FunctionJoins over all functions. Default and top
-	// 20,000,000.
+	// Joins bounds the sum of FunctionJoins over all functions. Default
+	// 20,000,000, top 100,000,000. A parser in Go has 4,900,000.
 	Joins int
 	// CallValues bounds the values that pass through calls: for each call the
 	// parameters, the results and the globals that can change, which are read
 	// anew after it, and the latter for each loop and function too. Default and
-	// top 20,000,000.
+	// top 5,000,000, which is up to 3 seconds. A parser in Go has 260,000.
 	CallValues int
 	// TableEntries bounds the table, in entries. Default and top 100,000.
 	TableEntries int
@@ -84,9 +88,9 @@ func DefaultLimits() Limits {
 		Locals:          2_000_000,
 		Nesting:         4_096,
 		BodyBytes:       1 << 20,
-		FunctionJoins:   1_000_000,
+		FunctionJoins:   2_000_000,
 		Joins:           20_000_000,
-		CallValues:      20_000_000,
+		CallValues:      5_000_000,
 		TableEntries:    100_000,
 		MemoryPages:     64 << 20 / PageBytes,
 	}
@@ -96,6 +100,7 @@ func DefaultLimits() Limits {
 func (l Limits) Check() error {
 	tops := DefaultLimits()
 	tops.FileBytes, tops.MemoryPages = fileBytesTop, memoryPagesTop
+	tops.FunctionJoins, tops.Joins = functionJoinsTop, joinsTop
 	top := (&Module{limits: tops}).Measures()
 	for i, m := range (&Module{limits: l}).Measures() {
 		if m.Allowed < 1 || m.Allowed > top[i].Allowed {
@@ -143,8 +148,8 @@ func (m *Module) Measures() []Measure {
 		{"locals of all functions", u.locals, int64(l.Locals)},
 		{"nested blocks", u.nesting, int64(l.Nesting)},
 		{"bytes of one function", u.bodyBytes, int64(l.BodyBytes)},
-		{"locals × blocks of one function", u.functionJoins, int64(l.FunctionJoins)},
-		{"locals × blocks of all functions", u.joins, int64(l.Joins)},
+		{"points for locals × blocks of one function", u.functionJoins, int64(l.FunctionJoins)},
+		{"points for locals × blocks of all functions", u.joins, int64(l.Joins)},
 		{"values passed by calls", u.callValues, int64(l.CallValues)},
 		{"table entries", u.tableEntries, int64(l.TableEntries)},
 		{"pages of memory at the start", u.memory, int64(l.MemoryPages)},

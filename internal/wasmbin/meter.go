@@ -29,11 +29,22 @@ const (
 	pagesMask = 0xffff
 )
 
+// A call takes about as much stack as the function has locals, and values that
+// lie between: the longer the code, the more. stackBytes is far above what
+// parsers need, and far below what it costs seconds to provide.
+const (
+	stackBytes     = 8 << 20
+	frameBytes     = 64
+	frameSlotBytes = 8
+	frameCodeShift = 1 // 2 for each byte of code
+)
+
 // Room for what Meter writes, in bytes, with indices at their longest.
 const (
 	roomFixed    = 256
-	roomFunction = 48
+	roomFunction = 112
 	roomLoop     = 28
+	roomReturn   = 4
 	roomBulk     = 48
 	roomIndex    = 4
 	lengthBytes  = 5 // a length that is filled in afterwards
@@ -42,7 +53,7 @@ const (
 // Meter returns a module that does what this one does, and counts what it
 // spends from its first instruction on, that of the start function included. It
 // imports the function TickName from TickModule, behind the other imports, and
-// exports the global FuelName. Custom sections are left out.
+// exports the globals FuelName and StackName. Custom sections are left out.
 //
 // Entering a function costs one unit and one more for each 256 bytes of its
 // code; beginning an iteration of a loop costs one; memory.fill, memory.copy,
@@ -50,6 +61,10 @@ const (
 // each 64 bytes or entries; memory.grow costs one and 16 for each page. What an
 // instruction costs is taken before it runs. Whenever that makes the fuel
 // negative, tick is called and its result becomes the fuel.
+//
+// A function that calls others takes from the stack what its frame has, about,
+// and gives it back; where there is less than nothing left it traps. Without
+// that, a recursion would end only when tens of megabytes are used up.
 //
 // Indices of functions that the module defines grow by one. The result is new
 // memory that belongs to the caller. It fails for options out of range only.
@@ -75,13 +90,14 @@ type writer struct {
 	m     *Module
 	out   []byte
 	next  int // the first edit that is not made yet
+	back  int // the first of the returns that is not met yet
 	slice int32
 	tick  uint32 // index of the function
-	fuel  uint32 // index of the global
-	// tickType is the index of the type () → i32, and newType says that the
-	// module has none.
-	tickType uint32
-	newType  bool
+	fuel  uint32 // index of the global, that of the stack is the next
+	// types without parameters by their results, and those that the module lacks,
+	// in the order of their indices.
+	types    map[string]uint32
+	newTypes [][]ValueType
 	// check calls tick when the fuel is negative, and is the same everywhere.
 	check []byte
 }
@@ -96,18 +112,14 @@ func (w *writer) room() {
 			size += roomIndex
 		case editLoop:
 			size += roomLoop
+		case editReturn:
+			size += roomReturn
 		default:
 			size += roomBulk
 		}
 	}
 	w.out = make([]byte, 0, size)
-	w.tickType, w.newType = uint32(len(w.m.types)), true
-	for i, t := range w.m.types {
-		if len(t.Params) == 0 && len(t.Results) == 1 && t.Results[0] == I32 {
-			w.tickType, w.newType = uint32(i), false
-			break
-		}
-	}
+	w.findTypes()
 	c := appendU32([]byte{opGlobalSet}, w.fuel)
 	c = appendU32(append(c, opGlobalGet), w.fuel)
 	c = append(c, opI32Const, 0, opI32LtS, opIf, emptyBlock, opCall)
@@ -116,9 +128,44 @@ func (w *writer) room() {
 	w.check = append(c, opEnd)
 }
 
+// findTypes looks for the type of tick, and for those of the functions that give
+// several results back.
+func (w *writer) findTypes() {
+	w.types = map[string]uint32{}
+	for i, t := range w.m.types {
+		if key := resultKey(t.Results); len(t.Params) == 0 {
+			if _, ok := w.types[key]; !ok {
+				w.types[key] = uint32(i)
+			}
+		}
+	}
+	w.needType([]ValueType{I32})
+	for i := range w.m.funcs {
+		if f := &w.m.funcs[i]; f.calls && len(w.m.types[f.typ].Results) > 1 {
+			w.needType(w.m.types[f.typ].Results)
+		}
+	}
+}
+
+func (w *writer) needType(results []ValueType) {
+	key := resultKey(results)
+	if _, ok := w.types[key]; !ok {
+		w.types[key] = uint32(len(w.m.types) + len(w.newTypes))
+		w.newTypes = append(w.newTypes, results)
+	}
+}
+
+func resultKey(results []ValueType) string {
+	key := make([]byte, len(results))
+	for i, t := range results {
+		key[i] = byte(t)
+	}
+	return string(key)
+}
+
 // section writes a section, if the metered module has it.
 func (w *writer) section(id byte) {
-	added := w.addition(id)
+	added, more := w.addition(id)
 	s := w.m.sections[id]
 	if s.end == 0 && added == nil {
 		return
@@ -133,7 +180,7 @@ func (w *writer) section(id byte) {
 		if s.end > 0 {
 			n, pos = readU32(w.m.bin, pos)
 		}
-		w.out = appendU32(w.out, n+1)
+		w.out = appendU32(w.out, n+more)
 		w.copy(pos, int(s.end))
 		w.out = append(w.out, added...)
 	default:
@@ -142,22 +189,30 @@ func (w *writer) section(id byte) {
 	w.fill(length)
 }
 
-// addition is the element that metering adds to a section, or nil.
-func (w *writer) addition(id byte) (b []byte) {
+// addition is what metering adds to a section, and how many elements that is.
+func (w *writer) addition(id byte) (b []byte, n uint32) {
 	switch id {
 	case sectionType:
-		if w.newType {
-			b = []byte{0x60, 0, 1, byte(I32)}
+		for _, results := range w.newTypes {
+			b = appendU32(append(b, 0x60, 0), uint32(len(results)))
+			b = append(b, resultKey(results)...)
 		}
+		return b, uint32(len(w.newTypes))
 	case sectionImport:
 		b = appendName(appendName(nil, TickModule), TickName)
-		b = appendU32(append(b, byte(KindFunction)), w.tickType)
+		return appendU32(append(b, byte(KindFunction)), w.types[string(byte(I32))]), 1
 	case sectionGlobal:
-		b = append(appendI32([]byte{byte(I32), 1, opI32Const}, w.slice), opEnd)
+		for _, v := range []int32{w.slice, stackBytes} {
+			b = append(appendI32(append(b, byte(I32), 1, opI32Const), v), opEnd)
+		}
+		return b, metersGlobals
 	case sectionExport:
-		b = appendU32(append(appendName(nil, FuelName), byte(KindGlobal)), w.fuel)
+		for i, name := range []string{FuelName, StackName} {
+			b = appendU32(append(appendName(b, name), byte(KindGlobal)), w.fuel+uint32(i))
+		}
+		return b, metersGlobals
 	}
-	return b
+	return nil, 0
 }
 
 func appendName(b []byte, name string) []byte {
@@ -228,6 +283,7 @@ func (w *writer) function(f *body) {
 		from = int(f.code)
 	}
 	w.charge(1 + int32(min((f.end-f.code)/bodyBytesPerUnit, math.MaxInt32-1)))
+	w.enter(f)
 	for ; w.next < int(f.edits); w.next++ {
 		e := w.m.edits[w.next]
 		at := e.offset()
@@ -243,6 +299,12 @@ func (w *writer) function(f *body) {
 			w.out = appendU32(w.out, i)
 		case editLoop:
 			w.charge(1)
+		case editReturn:
+			if f.calls {
+				from++
+				w.out = appendU32(append(w.out, opBr), uint32(w.m.returns[w.back]))
+			}
+			w.back++
 		case editBulk:
 			w.chargeLength(f.slots, lengthShift)
 		case editGrow:
@@ -250,6 +312,46 @@ func (w *writer) function(f *body) {
 		}
 	}
 	w.out = append(w.out, w.m.bin[from:f.end]...)
+	w.leave(f)
+}
+
+// enter writes what takes the frame of a function that calls others from the
+// stack, and the beginning of a block around its code, so that every way out of
+// it leads to leave.
+func (w *writer) enter(f *body) {
+	if !f.calls {
+		return
+	}
+	stack := w.fuel + 1
+	w.out = appendU32(append(w.out, opGlobalGet), stack)
+	w.out = append(appendI32(append(w.out, opI32Const), f.frame()), opI32Sub)
+	w.out = appendU32(append(w.out, opGlobalSet), stack)
+	w.out = appendU32(append(w.out, opGlobalGet), stack)
+	w.out = append(w.out, opI32Const, 0, opI32LtS, opIf, emptyBlock, opUnreachable, opEnd, opBlock)
+	switch results := w.m.types[f.typ].Results; len(results) {
+	case 0:
+		w.out = append(w.out, emptyBlock)
+	case 1:
+		w.out = append(w.out, byte(results[0]))
+	default:
+		w.out = appendI32(w.out, int32(w.types[resultKey(results)]))
+	}
+}
+
+// leave gives the frame back. The code's own end has ended the block.
+func (w *writer) leave(f *body) {
+	if !f.calls {
+		return
+	}
+	stack := w.fuel + 1
+	w.out = appendU32(append(w.out, opGlobalGet), stack)
+	w.out = append(appendI32(append(w.out, opI32Const), f.frame()), opI32Add)
+	w.out = append(appendU32(append(w.out, opGlobalSet), stack), opEnd)
+}
+
+// frame is about what a call of the function takes of the stack, in bytes.
+func (f *body) frame() int32 {
+	return int32(min(frameBytes+frameSlotBytes*uint64(f.slots)+uint64(f.end-f.code)<<frameCodeShift, stackBytes))
 }
 
 // charge writes what takes units from the fuel.

@@ -2,6 +2,7 @@ package wasmbin
 
 // The opcodes that Scan or Meter treat in their own way, 5.4.
 const (
+	opUnreachable  = 0x00
 	opBlock        = 0x02
 	opLoop         = 0x03
 	opIf           = 0x04
@@ -9,6 +10,7 @@ const (
 	opBr           = 0x0c
 	opBrIf         = 0x0d
 	opBrTable      = 0x0e
+	opReturn       = 0x0f
 	opCall         = 0x10
 	opCallIndirect = 0x11
 	opSelectTyped  = 0x1c
@@ -87,8 +89,7 @@ func plainShapes() (t [256]shape) {
 	fill(0x02, 0x04, shapeOwn)  // block, loop, if
 	fill(0x05, 0x05, shapeNone) // else
 	fill(0x06, 0x0a, shapeNot)  // exceptions
-	fill(0x0b, 0x0e, shapeOwn)  // end, br, br_if, br_table
-	fill(0x0f, 0x0f, shapeNone) // return
+	fill(0x0b, 0x0f, shapeOwn)  // end, br, br_if, br_table, return
 	fill(0x10, 0x11, shapeOwn)  // call, call_indirect
 	fill(0x12, 0x15, shapeNot)  // tail calls, calls of references
 	fill(0x18, 0x19, shapeNot)  // exceptions

@@ -201,15 +201,13 @@ func (s *scanner) content(id byte) {
 
 // each reads a vector whose elements f reads, 5.1.3. An element has at least
 // one byte, so a count that is larger than the rest is refused at once.
-func (s *scanner) each(f func()) uint32 {
-	n := s.count()
-	for range n {
+func (s *scanner) each(f func()) {
+	for range s.count() {
 		if s.refusal != nil {
-			return 0
+			return
 		}
 		f()
 	}
-	return n
 }
 
 // finish checks what only the whole tells.

@@ -248,8 +248,8 @@ func (s *scanner) exportSection() {
 
 // export reads what an export stands for.
 func (s *scanner) export(at int, e *Export) {
-	if e.Name == FuelName {
-		s.refuse(at, fmt.Sprintf("it exports %q, which is kept for metering", FuelName), "give this export another name")
+	if e.Name == FuelName || e.Name == StackName {
+		s.refuse(at, fmt.Sprintf("it exports %q, which is kept for metering", e.Name), "give this export another name")
 		return
 	}
 	switch e.Kind {

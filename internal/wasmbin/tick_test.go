@@ -45,12 +45,18 @@ func TestMeter_CountsExactly(t *testing.T) {
 		result int32
 		cost   func(a *account)
 	}{
-		{"entry only", func(m *mod) { m.fn("f", sig(i32s, i32s), get(0)) }, 7, 7,
-			func(a *account) { a.charge(1) }},
-		{"long body", func(m *mod) { m.fn("f", sig(i32s, i32s), nop, get(0)) }, 7, 7,
-			func(a *account) { a.charge(1 + 2) }},
-		{"loop", func(m *mod) { m.fn("f", sig(i32s, i32s), countdown(0), get(0)) }, 1000, 0,
-			func(a *account) { a.charge(1); times(1000, func() { a.charge(1) }) }},
+		{
+			"entry only", func(m *mod) { m.fn("f", sig(i32s, i32s), get(0)) }, 7, 7,
+			func(a *account) { a.charge(1) },
+		},
+		{
+			"long body", func(m *mod) { m.fn("f", sig(i32s, i32s), nop, get(0)) }, 7, 7,
+			func(a *account) { a.charge(1 + 2) },
+		},
+		{
+			"loop", func(m *mod) { m.fn("f", sig(i32s, i32s), countdown(0), get(0)) }, 1000, 0,
+			func(a *account) { a.charge(1); times(1000, func() { a.charge(1) }) },
+		},
 		{"nested loops", func(m *mod) {
 			m.fn("f", sig(i32s, i32s), countdown(0, i32(10), set(1), countdown(1)), get(0))
 			m.local(1, I32)

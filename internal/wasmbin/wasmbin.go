@@ -36,6 +36,10 @@ const (
 	// of the slice. While tick runs it is negative by what was spent beyond the
 	// slice, so that the host can account for all of it.
 	FuelName = "wt_fuel"
+	// StackName is the exported mutable i32 global with the bytes of stack that
+	// are left, about. A call that makes it negative traps: then its functions
+	// call each other without end.
+	StackName = "wt_stack"
 )
 
 // MetaSection is the name of the custom section with what the author says about
@@ -190,6 +194,8 @@ type Module struct {
 	types    []Signature
 	funcs    []body
 	edits    []edit
+	// returns has, for each editReturn, the number of blocks it is in.
+	returns []uint16
 	// imported counts the imports by kind.
 	imported [4]uint32
 	globals  uint32
@@ -241,8 +247,12 @@ type body struct {
 	slots uint32
 	// groups is the number of its local declarations.
 	groups uint32
+	// typ is the index of its type.
+	typ uint32
 	// needsLocal is set where an edit of the function keeps a length.
 	needsLocal bool
+	// calls is set where it calls functions of the module.
+	calls bool
 }
 
 // edit is a place of the binary where Meter writes something else, together
@@ -250,11 +260,12 @@ type body struct {
 // 64 MiB, and the kind in the lower 6.
 type edit uint32
 
-// The kinds of edits. Those after editLoop stand before an instruction whose
+// The kinds of edits. Those after editReturn stand before an instruction whose
 // uppermost operand is a length.
 const (
 	editFunction edit = iota // the offset is that of a function index
 	editLoop                 // the offset is that of the first instruction inside
+	editReturn               // the offset is that of a return
 	editBulk
 	editGrow
 )

@@ -31,11 +31,11 @@ const (
 type State string
 
 const (
-	// Serving: lines are parsed.
+	// Serving means that lines are parsed.
 	Serving State = "serving"
-	// Refused: there is no version that may serve. The reason says why.
+	// Refused means that no version may serve. The reason says why.
 	Refused State = "refused"
-	// Broken: it failed too often. One batch is tried now and then.
+	// Broken means that it failed too often. One batch is tried now and then.
 	Broken State = "broken"
 )
 

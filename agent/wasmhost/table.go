@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 // tableBytesMax bounds the file of a table.
@@ -104,6 +103,6 @@ func readTable(r io.Reader) (map[string][]byte, error) {
 
 // find returns the value of a key, which must not be changed.
 func (t *Table) find(key []byte) ([]byte, bool) {
-	value, ok := (*t.content.Load())[unsafe.String(unsafe.SliceData(key), len(key))]
+	value, ok := (*t.content.Load())[string(key)]
 	return value, ok
 }

@@ -43,7 +43,8 @@ func (h *Host) Run(ctx context.Context) {
 			if h.concerns(e.Name) {
 				pause.Reset(watchPause)
 			}
-		case <-faults: // an overflow: the next look finds it
+		case err := <-faults: // such as an overflow: the next look finds what was missed
+			h.o.Log.WithError(err).Debug("a hint of changed modules was missed")
 		case <-h.changed:
 			pause.Reset(0)
 		case <-ticker.C:

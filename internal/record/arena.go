@@ -25,7 +25,7 @@ type chunkPool[T any] struct {
 
 func (p *chunkPool[T]) get() []T {
 	if first, ok := p.free.Get().(*T); ok {
-		return unsafe.Slice(first, p.length)[:0]
+		return unsafe.Slice(first, p.length)[:0] //nolint:gosec // put took it from a chunk of that length
 	}
 	return make([]T, 0, p.length)
 }
@@ -34,7 +34,7 @@ func (p *chunkPool[T]) get() []T {
 // chunk, goes to the garbage collector.
 func (p *chunkPool[T]) put(chunk []T) {
 	if cap(chunk) == p.length {
-		p.free.Put(unsafe.SliceData(chunk))
+		p.free.Put(unsafe.SliceData(chunk)) //nolint:gosec // get makes the chunk of it again
 	}
 }
 

@@ -93,12 +93,16 @@ func (b *builder) rust(ctx context.Context) ([]commandLine, error) {
 	if err != nil {
 		return nil, err
 	}
-	both := []string{"--edition=2021", "--target=" + rustTarget, "-Copt-level=3", "-Cpanic=abort", "-Ccodegen-units=1",
-		"-Cembed-bitcode=yes", "-Ctarget-feature=+simd128,+bulk-memory", "--remap-path-prefix=" + sdk + "=sdk", "--remap-path-prefix=" + b.temp + "=temp"}
+	both := []string{
+		"--edition=2021", "--target=" + rustTarget, "-Copt-level=3", "-Cpanic=abort", "-Ccodegen-units=1",
+		"-Cembed-bitcode=yes", "-Ctarget-feature=+simd128,+bulk-memory", "--remap-path-prefix=" + sdk + "=sdk", "--remap-path-prefix=" + b.temp + "=temp",
+	}
 	library := filepath.Join(b.temp, "libwt.rlib")
 	first := append([]string{"--crate-type=rlib", "--crate-name=wt", "-o", library, filepath.Join(sdk, "wt.rs")}, both...)
-	second := append([]string{"--crate-type=cdylib", "--crate-name=parser", "-Clto", "-Cstrip=debuginfo", "-Clink-arg=-zstack-size=65536",
-		"--extern", "wt=" + library, "-o", b.out, b.p.Source}, both...)
+	second := append([]string{
+		"--crate-type=cdylib", "--crate-name=parser", "-Clto", "-Cstrip=debuginfo", "-Clink-arg=-zstack-size=65536",
+		"--extern", "wt=" + library, "-o", b.out, b.p.Source,
+	}, both...)
 	return []commandLine{{name: compiler.path, args: first}, {name: compiler.path, args: append(second, linker...)}}, nil
 }
 
@@ -170,8 +174,10 @@ func (b *builder) assemblyScript() ([]commandLine, error) {
 	if err := linkAll(stage, b.dir, sdk); err != nil {
 		return nil, err
 	}
-	args := []string{compiler, b.p.Source, "--runtime", "stub", "--use", "abort=", "-O3", "--noAssert", "--enable", "simd",
-		"--exportStart", "_initialize", "-o", b.out}
+	args := []string{
+		compiler, b.p.Source, "--runtime", "stub", "--use", "abort=", "-O3", "--noAssert", "--enable", "simd",
+		"--exportStart", "_initialize", "-o", b.out,
+	}
 	return []commandLine{{name: node, args: args, dir: stage}}, nil
 }
 

@@ -4,11 +4,44 @@ package wt
 
 import "unsafe"
 
-func hostLog(uint32, unsafe.Pointer, uint32)                      {}
-func hostLogLevel() uint32                                        { return LogError }
-func hostCounterAdd(uint32, int64)                                {}
-func hostSpanAttr(unsafe.Pointer, uint32, unsafe.Pointer, uint32) {}
-func hostLookup(uint32, string, unsafe.Pointer, uint32) int32     { return -1 }
+// offline is what the imports read and leave here.
+var offline struct {
+	tables  []map[string]string
+	counted [64]int64
+	said    []byte // the last message
+	span    []byte // key=value of the last attribute
+}
+
+func native(p unsafe.Pointer, n uint32) []byte { return unsafe.Slice((*byte)(p), int(n)) }
+
+func hostLog(_ uint32, p unsafe.Pointer, n uint32) {
+	offline.said = append(offline.said[:0], native(p, n)...)
+}
+
+func hostLogLevel() uint32 { return LogError }
+
+func hostCounterAdd(id uint32, n int64) { offline.counted[id] += n }
+
+func hostSpanAttr(k unsafe.Pointer, kn uint32, v unsafe.Pointer, vn uint32) {
+	offline.span = append(append(append(offline.span[:0], native(k, kn)...), '='), native(v, vn)...)
+}
+
+func hostLookup(table uint32, key string, out unsafe.Pointer, room uint32) int32 {
+	if int(table) >= len(offline.tables) {
+		return -1
+	}
+	v, ok := offline.tables[table][key]
+	if !ok {
+		return -1
+	}
+	if len(v) <= int(room) {
+		copy(native(out, room), v)
+	}
+	return int32(len(v)) //nolint:gosec // short
+}
+
+// TryTables sets the tables that Lookup finds things in here. For tests.
+func TryTables(tables ...map[string]string) { offline.tables = tables }
 
 // Tried is a row that Try got.
 type Tried struct {

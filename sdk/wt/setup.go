@@ -76,6 +76,16 @@ func (s *Setup) ConfigInt(key string, fallback int64) int64 {
 	return fallback
 }
 
+// ConfigFloat is ConfigString for a number.
+func (s *Setup) ConfigFloat(key string, fallback float64) float64 {
+	if v, ok := Get(s.Config, key); ok {
+		if x, ok := ParseFloat(v); ok {
+			return x
+		}
+	}
+	return fallback
+}
+
 // ConfigBool is ConfigString for true and false.
 func (s *Setup) ConfigBool(key string, fallback bool) bool {
 	if v, ok := Get(s.Config, key); ok && (string(v) == "true" || string(v) == "false") {

@@ -77,6 +77,17 @@ func zone(s []byte) (int64, bool) {
 	return int64(h*3600 + m*60), true
 }
 
+// fraction reads the digits that s begins with, at least one, as nanoseconds; what
+// is smaller is cut off.
+func fraction(s []byte) (ns int64, rest []byte, ok bool) {
+	i := 0
+	for unit := int64(second / 10); i < len(s) && s[i]-'0' < 10; i++ {
+		ns += int64(s[i]-'0') * unit
+		unit /= 10
+	}
+	return ns, s[i:], i > 0
+}
+
 // TimeRFC3339 reads 2006-01-02T15:04:05.999999999+07:00, all of s. A blank or t
 // may stand for T, a comma for the point, and without a zone it is UTC. Years 1678
 // to 2261; the result is nanoseconds since 1970 UTC.
@@ -91,15 +102,9 @@ func TimeRFC3339(s []byte) (ns int64, ok bool) {
 	}
 	frac := int64(0)
 	if s = s[19:]; len(s) > 0 && (s[0] == '.' || s[0] == ',') {
-		i := 1
-		for unit := int64(second / 10); i < len(s) && s[i]-'0' < 10; i++ {
-			frac += int64(s[i]-'0') * unit
-			unit /= 10
-		}
-		if i == 1 {
+		if frac, s, ok = fraction(s[1:]); !ok {
 			return 0, false
 		}
-		s = s[i:]
 	}
 	east := int64(0)
 	if len(s) > 0 {
@@ -122,6 +127,52 @@ func TimeCLF(s []byte) (ns int64, ok bool) {
 	}
 	east, ok := zone(s[21:])
 	return (sec - east) * second, ok
+}
+
+// TimeEpoch reads a number of units since 1970, with or without a fraction, all of
+// s; perSecond is 1 for seconds, 1000 for milliseconds, 1000000 or 1000000000. Not
+// negative, and false beyond the year 2261. What is below a nanosecond is cut off.
+func TimeEpoch(s []byte, perSecond int64) (ns int64, ok bool) {
+	const most = 1<<63 - 1
+	n, frac := 0, int64(0)
+	for n < len(s) && s[n]-'0' < 10 {
+		n++
+	}
+	if perSecond < 1 || perSecond > second {
+		return 0, false
+	}
+	v, ok := ParseInt(s[:n])
+	unit := second / perSecond
+	if !ok || v > most/unit-1 {
+		return 0, false
+	}
+	if s = s[n:]; len(s) > 0 && s[0] == '.' {
+		if frac, s, ok = fraction(s[1:]); !ok {
+			return 0, false
+		}
+	}
+	return v*unit + frac/perSecond, len(s) == 0
+}
+
+// TimeSyslog reads Jan _2 15:04:05, all of s, as UTC. It has no year: it is the
+// latest such time that is not more than a day after now (see Now).
+func TimeSyslog(s []byte, now int64) (ns int64, ok bool) {
+	const day, meanYear = 86400 * second, 31556952 * second
+	if len(s) != 15 || s[3] != ' ' || s[6] != ' ' || s[9] != ':' || s[12] != ':' {
+		return 0, false
+	}
+	days := s[4:6]
+	if days[0] == ' ' {
+		days = days[1:]
+	}
+	c := clock{0, month(s), digits(days), digits(s[7:9]), digits(s[10:12]), digits(s[13:15])}
+	first := 1970 + int(now/meanYear) // off by one at most
+	for c.year = first + 2; c.year > first-10; c.year-- {
+		if sec, ok := c.seconds(); ok && sec*second-day <= now {
+			return sec * second, true
+		}
+	}
+	return 0, false
 }
 
 // month of Jan is 1, of what is none -1.

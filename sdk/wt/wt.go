@@ -40,12 +40,12 @@
 //
 // Memory: a line, and what Until and its like cut out of it, lasts until the next
 // batch, and putting a part of it copies nothing. Other values go into the arena
-// (Arena, Join, Unescape, Lookup), which is emptied before each batch, or are
+// (Arena, Copy, Join, Unescape, Lookup), which is emptied before each batch, or are
 // constants (Text). A value that Go has allocated must be reachable until the
 // next batch. Nothing here allocates for a line, nothing is safe for several
 // goroutines, and no goroutine is started.
 //
-// On other platforms than wasip1 the package compiles too: imports do nothing,
+// On other platforms than wasip1 the package compiles too: Lookup reads TryTables,
 // and Try runs the registered parser over lines, for tests.
 package wt
 
@@ -216,6 +216,9 @@ func Join(a, b []byte) []byte {
 	}
 	return p
 }
+
+// Copy copies s into the arena.
+func Copy(s []byte) []byte { return Join(s, nil) }
 
 // charge counts a value that is not in the data; those of the arena were counted
 // when they were made.

@@ -24,16 +24,16 @@ const (
 	codeTime
 )
 
-// event is one of logEvents. Texts are as they stand; nil is none.
+// event is one of logEvents.
 type event struct {
-	id, message []byte
-	ms          int64
-	timed       bool
+	id, message text
+	ns          int64 // negative for a number that is no time
+	timed       bool  // it has an integer as its time
 }
 
 // line is what one envelope says.
 type line struct {
-	kind, owner, group, stream []byte
+	kind, owner, group, stream text
 	listed                     bool // it has logEvents
 	known                      bool // it has any key of an envelope
 	code                       uint32
@@ -81,7 +81,7 @@ func (e *envelope) split(b *wt.Batch, i int) bool {
 		return b.End(wt.NoMatch)
 	case l.code != 0:
 		return b.End(r.Error(l.code, l.why))
-	case string(l.kind) == "CONTROL_MESSAGE":
+	case l.is("CONTROL_MESSAGE"):
 		if !b.End(r.Drop()) {
 			return false
 		}
@@ -93,16 +93,18 @@ func (e *envelope) split(b *wt.Batch, i int) bool {
 	case len(l.events) == 0:
 		return b.End(r.Drop())
 	}
-	l.group, l.stream, l.owner = wt.Unescape(l.group), wt.Unescape(l.stream), wt.Unescape(l.owner)
-	name := e.accountName()
+	f := from{group: l.group.decoded(), stream: l.stream.decoded(), owner: l.owner.decoded()}
+	if e.accounts && f.owner != nil {
+		f.account, _ = wt.Lookup(0, f.owner)
+	}
 	if i == 0 {
-		wt.SpanAttr(wt.Text("log_group"), l.group)
+		wt.SpanAttr(wt.Text("log_group"), f.group)
 	}
 	for k := range l.events {
 		if k > 0 {
 			r = b.Begin(i, 1)
 		}
-		l.put(r, &l.events[k], name)
+		l.events[k].put(r, &f)
 		if !b.End(wt.OK) {
 			return false
 		}
@@ -111,27 +113,21 @@ func (e *envelope) split(b *wt.Batch, i int) bool {
 	return true
 }
 
-func (e *envelope) accountName() []byte {
-	if !e.accounts || e.l.owner == nil {
-		return nil
-	}
-	name, _ := wt.Lookup(0, e.l.owner)
-	return name
-}
+// from is what the rows of a line share, decoded; nil is none.
+type from struct{ group, stream, owner, account []byte }
 
-func (l *line) put(r *wt.Row, v *event, name []byte) {
-	const msNano = 1_000_000
-	r.Str(group, l.group)
-	r.Str(stream, l.stream)
-	if l.owner != nil {
-		r.Str(owner, l.owner)
+func (v *event) put(r *wt.Row, f *from) {
+	r.Str(group, f.group)
+	r.Str(stream, f.stream)
+	if f.owner != nil {
+		r.Str(owner, f.owner)
 	}
-	if name != nil {
-		r.Str(account, name)
+	if f.account != nil {
+		r.Str(account, f.account)
 	}
-	r.Str(id, wt.Unescape(v.id))
-	r.Str(message, wt.Unescape(v.message))
-	r.Time(v.ms * msNano)
+	r.Str(id, v.id.decoded())
+	r.Str(message, v.message.decoded())
+	r.Time(v.ns)
 }
 
 // read takes a line apart, and is false when it is no envelope. What is wrong with
@@ -160,6 +156,9 @@ func (l *line) read(s []byte) bool {
 	}
 	return true
 }
+
+// is compares the type of the message, which has no escapes.
+func (l *line) is(kind string) bool { return string(l.kind.raw) == kind }
 
 // wrong keeps what is wrong, in place of what was found before.
 func (l *line) wrong(code uint32, why string) { l.code, l.why = code, why }
@@ -203,64 +202,58 @@ func (l *line) list(j *scan) {
 		}
 		v := readEvent(j)
 		switch {
-		case v.id == nil || v.message == nil || !v.timed:
+		case v.id.raw == nil || v.message.raw == nil || !v.timed:
 			l.wrong(codeEvent, "log event")
-		case v.ms < 0 || v.ms > msMax:
+		case v.ns < 0:
 			l.wrong(codeTime, "timestamp")
 		}
 		l.events = append(l.events, v)
 	}
 }
 
-// msMax is the last millisecond that is a time of a row.
-const msMax = (1<<63 - 1) / 1_000_000
+// eventDepth is how many values a member of an event is in.
+const eventDepth = 3
 
 func readEvent(j *scan) (v event) {
-	const inside = 3
 	j.take('{')
 	for n := 0; j.next(n, '}'); n++ {
 		switch string(j.key()) {
 		case "id":
-			v.id = j.value(inside)
+			v.id = j.value(eventDepth)
 		case "message":
-			v.message = j.value(inside)
+			v.message = j.value(eventDepth)
 		case "timestamp":
-			v.ms, v.timed = readTime(j)
+			v.ns, v.timed = readTime(j)
 		default:
-			j.value(inside)
+			j.value(eventDepth)
 		}
 	}
 	return v
 }
 
-// readTime reads an integer. One that is too large for 64 bits is one that is no
-// time.
-func readTime(j *scan) (ms int64, ok bool) {
+// readTime reads an integer, and makes -1 of one that is no time.
+func readTime(j *scan) (ns int64, ok bool) {
 	if c := j.peek(); c != '-' && c-'0' > 9 {
-		const inside = 3
-		j.value(inside)
+		j.value(eventDepth)
 		return 0, false
 	}
-	s := j.number()
-	if wt.Find(s, '.') < len(s) || wt.Find2(s, 'e', 'E') < len(s) {
-		return 0, false
+	s, whole := j.number()
+	if ns, ok = wt.TimeEpoch(s, 1000); !ok {
+		ns = -1
 	}
-	if ms, ok = wt.ParseInt(s); !ok {
-		return -1, true
-	}
-	return ms, true
+	return ns, whole
 }
 
 // check looks at an envelope that is valid JSON.
 func (l *line) check() {
-	if string(l.kind) == "CONTROL_MESSAGE" {
+	if l.is("CONTROL_MESSAGE") {
 		l.code = 0
 		return
 	}
 	switch {
-	case string(l.kind) != "DATA_MESSAGE":
+	case !l.is("DATA_MESSAGE"):
 		l.wrong(codeType, "messageType")
-	case l.group == nil || l.stream == nil:
+	case l.group.raw == nil || l.stream.raw == nil:
 		l.wrong(codeSource, "logGroup or logStream")
 	case !l.listed:
 		l.wrong(codeList, "logEvents")

@@ -65,14 +65,14 @@ func FuzzRead(f *testing.F) {
 		}
 		require.False(t, l.code == codeJSON, s)
 		var list []map[string]json.RawMessage
-		if !known || l.code != 0 || json.Unmarshal(top["logEvents"], &list) != nil || string(l.kind) != "DATA_MESSAGE" {
+		if !known || l.code != 0 || json.Unmarshal(top["logEvents"], &list) != nil || !l.is("DATA_MESSAGE") {
 			return
 		}
 		require.Len(t, l.events, len(list))
 		for i, v := range list {
 			var want string
 			require.NoError(t, json.Unmarshal(v["message"], &want))
-			got := bytes.ToValidUTF8(wt.Unescape(l.events[i].message), []byte("\ufffd"))
+			got := bytes.ToValidUTF8(l.events[i].message.decoded(), []byte("\ufffd"))
 			if strings.ToValidUTF8(s, "") == s {
 				require.Equal(t, want, string(got), s)
 			}

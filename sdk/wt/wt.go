@@ -4,7 +4,11 @@
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags="-s -w" -o parser.wasm .
 //
-// or with TinyGo for wasip1, in the same mode. A parser is a type and one line:
+// or with TinyGo, which makes modules of a fiftieth of the size that are faster:
+//
+//	tinygo build -target=wasip1 -buildmode=c-shared -scheduler=none -no-debug -opt=2 -o parser.wasm .
+//
+// A parser is a type and one line:
 //
 //	type simple struct{}
 //

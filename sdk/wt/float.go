@@ -72,7 +72,8 @@ func scanDecimal(s []byte) (d decimal, ok bool) {
 			point = true
 			continue
 		case c > 9:
-			return d, ok && d.exponent(s[i:])
+			ok = ok && d.exponent(s[i:]) // before d is returned: compilers differ
+			return d, ok
 		}
 		ok = true
 		d.add(c, point)

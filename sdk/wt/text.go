@@ -15,15 +15,33 @@ const (
 // have it.
 func word(p unsafe.Pointer, i int) uint64 { return *(*uint64)(unsafe.Add(p, i)) }
 
-// Find returns the index of the first c in s, or len(s). It takes 8 bytes a step:
-// a byte of x is zero where s has c, and the lowest top bit of the difference is
-// that of the first such byte.
+// miss has the top bit of each byte of x that is zero, of which only the lowest
+// can be trusted: a byte above a zero may be marked too.
+func miss(x uint64) uint64 { return (x - ones) &^ x & tops }
+
+// Find returns the index of the first c in s, or len(s). It looks at 8 bytes a
+// step: a byte of x is zero where s has c. Four steps are written one after the
+// other because in a module each way back to the head of a loop costs as much as
+// a step.
 func Find(s []byte, c byte) int {
 	p, n, i := unsafe.Pointer(unsafe.SliceData(s)), len(s), 0
 	want := uint64(c) * ones
+	for ; i+32 <= n; i += 32 {
+		if m := miss(word(p, i) ^ want); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+		if m := miss(word(p, i+8) ^ want); m != 0 {
+			return i + 8 + bits.TrailingZeros64(m)>>3
+		}
+		if m := miss(word(p, i+16) ^ want); m != 0 {
+			return i + 16 + bits.TrailingZeros64(m)>>3
+		}
+		if m := miss(word(p, i+24) ^ want); m != 0 {
+			return i + 24 + bits.TrailingZeros64(m)>>3
+		}
+	}
 	for ; i+8 <= n; i += 8 {
-		x := word(p, i) ^ want
-		if m := (x - ones) &^ x & tops; m != 0 {
+		if m := miss(word(p, i) ^ want); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
@@ -39,10 +57,23 @@ func Find(s []byte, c byte) int {
 func Find2(s []byte, a, b byte) int {
 	p, n, i := unsafe.Pointer(unsafe.SliceData(s)), len(s), 0
 	one, two := uint64(a)*ones, uint64(b)*ones
+	for ; i+32 <= n; i += 32 {
+		if w := word(p, i); (miss(w^one) | miss(w^two)) != 0 {
+			return i + bits.TrailingZeros64(miss(w^one)|miss(w^two))>>3
+		}
+		if w := word(p, i+8); (miss(w^one) | miss(w^two)) != 0 {
+			return i + 8 + bits.TrailingZeros64(miss(w^one)|miss(w^two))>>3
+		}
+		if w := word(p, i+16); (miss(w^one) | miss(w^two)) != 0 {
+			return i + 16 + bits.TrailingZeros64(miss(w^one)|miss(w^two))>>3
+		}
+		if w := word(p, i+24); (miss(w^one) | miss(w^two)) != 0 {
+			return i + 24 + bits.TrailingZeros64(miss(w^one)|miss(w^two))>>3
+		}
+	}
 	for ; i+8 <= n; i += 8 {
 		w := word(p, i)
-		x, y := w^one, w^two
-		if m := ((x-ones)&^x | (y-ones)&^y) & tops; m != 0 {
+		if m := miss(w^one) | miss(w^two); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
@@ -58,23 +89,12 @@ func Find2(s []byte, a, b byte) int {
 // nothing has changed, when there is no c.
 func Until(s *[]byte, c byte) (part []byte, ok bool) {
 	b := *s
-	p, n, i := unsafe.Pointer(unsafe.SliceData(b)), len(b), 0
-	want := uint64(c) * ones
-	for ; i+8 <= n; i += 8 {
-		x := word(p, i) ^ want
-		if m := (x - ones) &^ x & tops; m != 0 {
-			i += bits.TrailingZeros64(m) >> 3
-			*s = b[i+1:]
-			return b[:i], true
-		}
+	i := Find(b, c)
+	if i == len(b) {
+		return nil, false
 	}
-	for ; i < n; i++ {
-		if *(*byte)(unsafe.Add(p, i)) == c {
-			*s = b[i+1:]
-			return b[:i], true
-		}
-	}
-	return nil, false
+	*s = b[i+1:]
+	return b[:i], true
 }
 
 // Lit steps over one byte, if it is c.

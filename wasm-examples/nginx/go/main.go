@@ -38,46 +38,43 @@ func (nginx) Setup(s *wt.Setup) error {
 // to be right.
 func (nginx) Parse(r *wt.Row, c []byte) wt.Status {
 	c = wt.Chomp(c)
-	s, ok := wt.Until(&c, ' ')
-	if !ok || len(s) == 0 || !wt.Lit(&c, '-') || !wt.Lit(&c, ' ') {
+	if r.Cut(addr, &c, ' ') < 1 || !wt.Lit(&c, '-') || !wt.Lit(&c, ' ') {
 		return wt.NoMatch
 	}
-	r.Str(addr, s)
-	if s, ok = wt.Until(&c, ' '); !ok || len(s) == 0 || !wt.Lit(&c, '[') {
+	if r.Cut(user, &c, ' ') < 1 || !wt.Lit(&c, '[') {
 		return wt.NoMatch
 	}
-	r.Str(user, s)
-	if s, ok = wt.Until(&c, ']'); !ok || len(s) == 0 || !wt.Lit(&c, ' ') || !wt.Lit(&c, '"') {
+	if r.Cut(local, &c, ']') < 1 || !wt.Lit(&c, ' ') || !wt.Lit(&c, '"') {
 		return wt.NoMatch
 	}
-	r.Str(local, s)
 	request, ok := wt.Quoted(&c)
 	if !ok || !wt.Lit(&c, ' ') {
 		return wt.NoMatch
 	}
 	three := putRequest(r, request)
-	if s, ok = wt.Until(&c, ' '); !ok {
+	n, number := r.CutInt(status, &c, ' ')
+	if !number {
+		if _, ok = wt.Until(&c, ' '); !ok {
+			return wt.NoMatch
+		}
+	}
+	numbers := number && n >= 0 && n <= 999
+	if len(c) > 1 && c[0] == '-' && c[1] == ' ' {
+		c = c[2:]
+	} else if n, number = r.CutInt(sent, &c, ' '); !number {
+		if _, ok = wt.Until(&c, ' '); !ok {
+			return wt.NoMatch
+		}
+		numbers = false
+	} else if n < 0 {
+		numbers = false
+	}
+	if !wt.Lit(&c, '"') || r.CutQuoted(referer, &c) < 0 || !wt.Lit(&c, ' ') || !wt.Lit(&c, '"') {
 		return wt.NoMatch
 	}
-	n, numbers := wt.ParseInt(s)
-	numbers = numbers && n >= 0 && n <= 999
-	r.Int(status, n)
-	if s, ok = wt.Until(&c, ' '); !ok || !wt.Lit(&c, '"') {
+	if r.CutQuoted(agent, &c) < 0 || len(c) != 0 {
 		return wt.NoMatch
 	}
-	if len(s) != 1 || s[0] != '-' {
-		n, ok = wt.ParseInt(s)
-		numbers = numbers && ok && n >= 0
-		r.Int(sent, n)
-	}
-	if s, ok = wt.Quoted(&c); !ok || !wt.Lit(&c, ' ') || !wt.Lit(&c, '"') {
-		return wt.NoMatch
-	}
-	r.Str(referer, s)
-	if s, ok = wt.Quoted(&c); !ok || len(c) != 0 {
-		return wt.NoMatch
-	}
-	r.Str(agent, s)
 	if !three {
 		return r.Error(2, "request")
 	}
@@ -90,12 +87,7 @@ func (nginx) Parse(r *wt.Row, c []byte) wt.Status {
 // putRequest puts the three parts of a request line, and is false when it has not
 // three of them.
 func putRequest(r *wt.Row, s []byte) bool {
-	part, ok := wt.Until(&s, ' ')
-	three := ok && len(part) > 0
-	r.Str(method, part)
-	part, ok = wt.Until(&s, ' ')
-	three = three && ok && len(part) > 0
-	r.Str(uri, part)
+	three := r.Cut(method, &s, ' ') > 0 && r.Cut(uri, &s, ' ') > 0
 	r.Str(protocol, s)
 	return three && len(s) > 0 && wt.Find(s, ' ') == len(s)
 }

@@ -188,7 +188,20 @@ func (d *decoder) row(out *row, table []byte) (rest []byte, f *fault) {
 	}
 	entries := table[abi.RowSize : abi.RowSize+n*abi.FieldSize]
 	out.fields = d.batch.AllocFields(n + fieldsAdded)
+	if f := d.fields(out, entries); f != nil {
+		return nil, f
+	}
+	return table[abi.RowSize+n*abi.FieldSize:], nil
+}
+
+// fields reads the entries of a row.
+func (d *decoder) fields(out *row, entries []byte) (f *fault) {
 	for len(entries) > 0 {
+		if taken := d.plain(out, entries); taken > 0 {
+			if entries = entries[taken*abi.FieldSize:]; len(entries) == 0 {
+				return nil
+			}
+		}
 		id := binary.LittleEndian.Uint16(entries)
 		used := 1
 		switch {
@@ -201,11 +214,60 @@ func (d *decoder) row(out *row, table []byte) (rest []byte, f *fault) {
 			f = d.builtin(out, id, entries)
 		}
 		if f != nil {
-			return nil, f
+			return f
 		}
 		entries = entries[used*abi.FieldSize:]
 	}
-	return table[abi.RowSize+n*abi.FieldSize:], nil
+	return nil
+}
+
+// plain reads entries for as long as they are numbers, or whole characters of the
+// input, under a name of the schema, which is nearly all there are, and returns
+// how many that was. It does what column does, in one pass.
+func (d *decoder) plain(out *row, entries []byte) (taken int) {
+	if d.trial != nil {
+		return 0
+	}
+	columns, data, dataAt := d.program.columns, d.data, d.dataAt
+	fields := out.fields
+	for ; len(entries) >= abi.FieldSize; entries = entries[abi.FieldSize:] {
+		entry := (*[abi.FieldSize]byte)(entries)
+		head := binary.LittleEndian.Uint32(entry[abi.FieldOffID:])
+		id := head & 0xffff
+		if uint64(id) >= uint64(len(columns)) {
+			break
+		}
+		var text []byte
+		switch head >> 16 { // the kind, and no flags
+		case abi.KindString:
+			// An address below the input wraps around to one far behind it.
+			at := uint64(binary.LittleEndian.Uint32(entry[abi.FieldOffA:]) - dataAt)
+			end := at + uint64(binary.LittleEndian.Uint32(entry[abi.FieldOffB:]))
+			if end > uint64(len(data)) || at < end && !utf8.RuneStart(data[at]) || end < uint64(len(data)) && !utf8.RuneStart(data[end]) {
+				out.fields = fields
+				return taken
+			}
+			text = data[at:end:end]
+		case abi.KindInt:
+			text = d.number(int64(binary.LittleEndian.Uint64(entry[abi.FieldOffA:])))
+		default:
+			out.fields = fields
+			return taken
+		}
+		fields = append(fields, record.Field{Name: columns[id], Value: text})
+		taken++
+	}
+	out.fields = fields
+	return taken
+}
+
+// number is the text of an integer.
+func (d *decoder) number(n int64) []byte {
+	if n >= 0 && n < int64(len(smallNumbers)) {
+		return smallNumbers[n]
+	}
+	d.text = strconv.AppendInt(d.text[:0], n, 10)
+	return d.batch.Copy(d.text)
 }
 
 // column adds a field that the schema names.
@@ -300,12 +362,7 @@ func (d *decoder) value(out *row, entry []byte) (text []byte, ok bool, f *fault)
 		}
 		return text, true, f
 	case abi.KindInt:
-		n := int64(binary.LittleEndian.Uint64(entry[abi.FieldOffA:]))
-		if n >= 0 && n < int64(len(smallNumbers)) {
-			return smallNumbers[n], true, nil
-		}
-		d.text = strconv.AppendInt(d.text[:0], n, 10)
-		return d.batch.Copy(d.text), true, nil
+		return d.number(int64(binary.LittleEndian.Uint64(entry[abi.FieldOffA:]))), true, nil
 	case abi.KindFloat:
 		n := math.Float64frombits(binary.LittleEndian.Uint64(entry[abi.FieldOffA:]))
 		if math.IsNaN(n) || math.IsInf(n, 0) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/tail"
+	"github.com/wasmtail/wasmtail/agent/wasmhost"
 )
 
 func statusCommand() *cobra.Command {
@@ -100,6 +101,7 @@ func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 		}
 		_, _ = fmt.Fprintf(w, "output %s (%s) %s · %s waiting\n", o.Name, o.Type, state, humanize.IBytes(uint64(o.QueuedBytes)))
 	}
+	printModules(w, s.Modules, now)
 	var files []fileLine
 	for _, p := range s.Pipelines {
 		for _, f := range p.Files {
@@ -117,6 +119,37 @@ func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 	if left > 0 {
 		_, _ = fmt.Fprintf(w, "and %d more that are better off; --all lists them\n", left)
 	}
+}
+
+// printModules lists the parser modules, and of each what keeps it from serving.
+func printModules(w io.Writer, modules []wasmhost.Status, now time.Time) {
+	if len(modules) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "MODULE\tPIPELINE\tSTATE\tSINCE\tLINES\tPARSED\tNO MATCH\tERRORS\tDROPPED\tFAILED\tRAW\tLOST")
+	for i := range modules {
+		m := &modules[i]
+		name := strings.TrimSpace(m.Name + " " + m.Version)
+		if name == "" {
+			name = m.Path
+		}
+		lost := int64(0)
+		for _, n := range m.Lost {
+			lost += n
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s %s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", name, m.Pipeline, m.Stage, m.State,
+			now.Sub(m.Since).Round(time.Second), m.Lines, m.Parsed, m.NoMatch, m.Errors, m.Dropped, m.Failed, m.Bypassed, lost)
+		if m.Reason != "" {
+			again := ""
+			if !m.RetryAt.IsZero() {
+				again = "; one batch is tried in " + max(0, m.RetryAt.Sub(now)).Round(time.Second).String()
+			}
+			_, _ = fmt.Fprintf(t, "  └ %s%s\t\t\t\t\t\t\t\t\t\t\t\n", m.Reason, again)
+		}
+	}
+	_ = t.Flush()
 }
 
 // sortWorstFirst puts unreadable files first, then those that wait longest.

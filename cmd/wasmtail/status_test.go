@@ -17,6 +17,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/tail"
+	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/durable"
 )
 
@@ -51,4 +52,19 @@ func TestStatusNamesAPipe(t *testing.T) {
 	require.NoError(t, json.Unmarshal(raw, &got))
 	require.Contains(t, got.Files[0]["reason"], reason)
 	require.Contains(t, got.Files[0]["fix"], fix)
+}
+
+// TestStatusNamesModules prints one that serves and one that is broken.
+func TestStatusNamesModules(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	var text bytes.Buffer
+	printStatus(&text, agent.Status{AgentID: "a", Started: now, Modules: []wasmhost.Status{
+		{Pipeline: "web", Stage: "wasm#1", State: wasmhost.Serving, Since: now.Add(-time.Minute), Name: "nginx", Version: "1.0.0", Lines: 12, Parsed: 10, NoMatch: 2},
+		{
+			Pipeline: "app", Stage: "wasm#1", Path: "/m/app.wasm", State: wasmhost.Broken, Since: now, Reason: "it lost 5 instances", RetryAt: now.Add(20 * time.Second),
+			Lines: 9, Bypassed: 9, Lost: map[string]int64{"trap": 3, "deadline": 2},
+		},
+	}}, now, false)
+	require.Regexp(t, `nginx 1.0.0 +web wasm#1 +serving +1m0s +12 +10 +2 +0 +0 +0 +0 +0\n`, text.String())
+	require.Regexp(t, `/m/app.wasm +app wasm#1 +broken +0s +9 +0 +0 +0 +0 +0 +9 +5\n  └ it lost 5 instances; one batch is tried in 20s`, text.String())
 }

@@ -1,6 +1,7 @@
 package wasmhost
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -62,7 +63,7 @@ func (h *Host) readModule(s *Spec) (bin []byte, sum string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot open the module: %w", err)
 	}
-	bin, err = io.ReadAll(io.LimitReader(f, s.Limits.Module+1))
+	bin, err = readAtMost(f, s.Limits.Module+1)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, "", fmt.Errorf("cannot read the module: %w", err)
 	}
@@ -78,6 +79,17 @@ func (h *Host) readModule(s *Spec) (bin []byte, sum string, err error) {
 		return nil, sum, err
 	}
 	return bin, sum, nil
+}
+
+// readAtMost reads a file, at most limit bytes of it, into memory of its size.
+func readAtMost(f *os.File, limit int64) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	b := bytes.NewBuffer(make([]byte, 0, min(info.Size(), limit)+bytes.MinRead))
+	_, err = b.ReadFrom(io.LimitReader(f, limit))
+	return b.Bytes(), err
 }
 
 // checkSignature looks for a signature of the module's hash, in the file beside

@@ -1,5 +1,6 @@
 // Package documents makes the documents that are written from the code: the
-// reference of the configuration and that of the metrics.
+// reference of the configuration, that of the metrics, and that of the interface
+// of parser modules.
 //
 // It promises that the same sources give the same bytes. It needs the source
 // files, so it is a tool for developers; the programs do not use it when they
@@ -25,7 +26,12 @@ func Generate(cat config.Catalog, srcRoot string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	modules, err := abi(srcRoot)
+	if err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
+		ABIPath:                append(modules, '\n'),
 		configdoc.MarkdownPath: markdown,
 		configdoc.SchemaPath:   schema,
 		MetricsPath:            metrics(),

@@ -18,20 +18,21 @@ const root = "../.."
 func TestWriteAndCheck(t *testing.T) {
 	dir := t.TempDir()
 	require.Error(t, Check(config.Catalog{}, dir), "there are no sources")
-	const sources = "internal/config/*.go"
-	files, err := filepath.Glob(filepath.Join(root, sources))
-	require.NoError(t, err)
-	for _, name := range files {
-		data, err := os.ReadFile(name)
+	for _, sources := range []string{"internal/config/*.go", abiSource} {
+		files, err := filepath.Glob(filepath.Join(root, sources))
 		require.NoError(t, err)
-		to := filepath.Join(dir, filepath.Dir(sources), filepath.Base(name))
-		require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o750))
-		require.NoError(t, os.WriteFile(to, data, 0o600))
+		for _, name := range files {
+			data, err := os.ReadFile(name)
+			require.NoError(t, err)
+			to := filepath.Join(dir, filepath.Dir(sources), filepath.Base(name))
+			require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o750))
+			require.NoError(t, os.WriteFile(to, data, 0o600))
+		}
 	}
 	require.ErrorIs(t, Check(config.Catalog{}, dir), os.ErrNotExist)
 	require.NoError(t, Write(config.Catalog{}, dir))
 	require.NoError(t, Check(config.Catalog{}, dir))
-	for _, name := range []string{configdoc.SchemaPath, MetricsPath} {
+	for _, name := range []string{configdoc.SchemaPath, MetricsPath, ABIPath} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("{}"), 0o600))
 		require.ErrorContains(t, Check(config.Catalog{}, dir), name+" is not what the sources say: run `make generate`")
 		require.NoError(t, Write(config.Catalog{}, dir))

@@ -88,6 +88,10 @@ func Find(roots []Root, skip string) []File {
 	return files
 }
 
+// notForLogs are folders whose files are no logs of anything that runs, or are
+// read in another way.
+var notForLogs = []string{"journal", "node_modules", "testdata"}
+
 // enter says whether to look into a folder.
 func enter(root Root, path string, d fs.DirEntry) error {
 	rel, err := filepath.Rel(root.Dir, path)
@@ -99,7 +103,7 @@ func enter(root Root, path string, d fs.DirEntry) error {
 		depth = strings.Count(rel, string(filepath.Separator)) + 1
 	}
 	hidden := strings.HasPrefix(d.Name(), ".") && rel != "."
-	if depth > root.DepthMax || hidden || d.Name() == "journal" || d.Name() == "node_modules" {
+	if depth > root.DepthMax || hidden || rel != "." && slices.Contains(notForLogs, d.Name()) {
 		return fs.SkipDir
 	}
 	return nil

@@ -24,6 +24,7 @@ func TestFindTellsLogsFromTheRest(t *testing.T) {
 	write(t, filepath.Join(dir, "app.log.1"), "old\n")
 	write(t, filepath.Join(dir, "app.log.2.gz"), "old\n")
 	write(t, filepath.Join(dir, "journal", "system.log"), "x\n")
+	write(t, filepath.Join(dir, "testdata", "case.log"), "x\n")
 	write(t, filepath.Join(dir, "state", "own.log"), "x\n")
 	write(t, filepath.Join(dir, "a", "b", "c", "too-deep.log"), "x\n")
 	require.NoError(t, os.Symlink(syslog, filepath.Join(dir, "link")))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -87,11 +88,22 @@ func (h *hubProcess) waitReady(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-h.exited:
-			return &exitError{exitUnavailable, fmt.Errorf("the hub did not start: see %s", h.logPath)}
+			return &exitError{exitUnavailable, fmt.Errorf("the hub did not start: %s; more is in %s", lastLine(h.logPath), h.logPath)}
 		case <-ctx.Done():
 			return &exitError{exitUnavailable, fmt.Errorf("the hub was not ready: %w; see %s", context.Cause(ctx), h.logPath)}
 		}
 	}
+}
+
+// lastLine is the last line of a log, at most 500 bytes of it.
+func lastLine(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "its log cannot be read"
+	}
+	text = bytes.TrimSpace(text)
+	line := text[bytes.LastIndexByte(text, '\n')+1:]
+	return strings.ToValidUTF8(string(line[:min(len(line), 500)]), "\uFFFD")
 }
 
 // stop ends the hub and waits for it.

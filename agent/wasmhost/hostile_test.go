@@ -312,13 +312,15 @@ func TestHold_WaitsForTheModule(t *testing.T) {
 	require.Equal(t, []string{"text=b"}, <-served)
 }
 
+// TestLeakingModule_IsRecycled runs as many batches as a source has in an hour
+// when one is closed each second.
 func TestLeakingModule_IsRecycled(t *testing.T) {
 	l := newLane(t, Spec{Path: guest(t), Limits: Limits{Memory: 8 << 20}})
-	for i := range 500 / slowly {
+	for i := range 3600 / slowly {
 		require.Equal(t, []string{"text=!leak", fmt.Sprintf("text=line %d", i)}, l.parse("!leak", fmt.Sprintf("line %d", i)))
 	}
 	require.Empty(t, l.m.status().Lost)
-	require.Greater(t, l.m.spec.counters.recycled.Load(), int64(10/slowly))
+	require.Greater(t, l.m.spec.counters.recycled.Load(), int64(72/slowly))
 }
 
 func TestReplacedInstances_LeaveNoMemory(t *testing.T) {

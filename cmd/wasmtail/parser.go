@@ -23,7 +23,7 @@ func parserCommand() *cobra.Command {
 		Args:  usage(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(parserInitCommand(), parserBuildCommand(), parserTestCommand(), parserRunCommand(), parserInspectCommand(), parserBenchCommand(), parserSignCommand())
+	cmd.AddCommand(parserInitCommand(), parserBuildCommand(), parserTestCommand(), parserRunCommand(), parserInspectCommand(), parserBenchCommand(), parserFuzzCommand(), parserSignCommand())
 	return cmd
 }
 

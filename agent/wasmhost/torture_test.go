@@ -1,0 +1,52 @@
+package wasmhost
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// tortured builds a parser in C from the body of its parse function, and runs one
+// seed over it.
+func tortured(t *testing.T, body string) *TortureReport {
+	t.Helper()
+	dir := t.TempDir()
+	source := `#include "wt.h"
+static int calls;
+static void setup(wt_setup *s) { wt_name(s, "bad", "1.0.0"); wt_field(s, "n", WT_INT, "a number"); }
+static wt_status parse(wt_row *r, wt_str c) { (void)c; (void)calls; ` + body + ` return WT_OK; }
+WT_PARSER(setup, parse)
+`
+	for name, text := range map[string]string{"parser.yaml": "name: bad\nversion: 1.0.0\nlanguage: c\nsource: bad.c\noutput: bad.wasm\n", "bad.c": source} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	h, _ := open(t)
+	report, err := h.Torture(context.Background(), Torture{Spec: Spec{Path: module(t, dir)}, Seed: 1})
+	require.NoError(t, err)
+	require.Equal(t, 1, report.Rounds)
+	return report
+}
+
+func TestTorture_FindsTheLineThatTraps(t *testing.T) {
+	report := tortured(t, `wt_put_int(r, 0, 1); if (c.p < c.e && *c.p == 0) __builtin_trap();`)
+	require.Len(t, report.Faults, 1)
+	require.Equal(t, "fault", report.Faults[0].Kind)
+	require.Len(t, report.Faults[0].Lines, 1)
+	require.Equal(t, byte(0), report.Faults[0].Lines[0][0])
+}
+
+func TestTorture_FindsRowsThatDependOnEarlierOnes(t *testing.T) {
+	report := tortured(t, `wt_put_int(r, 0, calls++);`)
+	require.NotEmpty(t, report.Faults)
+	require.Equal(t, "unsteady", report.Faults[0].Kind)
+}
+
+func TestTorture_FindsNothingInAGoodModule(t *testing.T) {
+	first := tortured(t, `wt_put_int(r, 0, c.e - c.p);`)
+	require.Empty(t, first.Faults)
+	require.Equal(t, tortureLines, first.Lines)
+	require.Equal(t, first.round, tortured(t, `wt_put_int(r, 0, c.e - c.p);`).round)
+}

@@ -45,7 +45,7 @@ func (c *counters) rows(rows []row) {
 }
 
 // register lets scrapes read the counters.
-func (c *counters) register(pipeline, stage string, m *Module) error {
+func (c *counters) register(pipeline, stage string, serving func() int64) error {
 	labels := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributeSet(attribute.NewSet(append(more, attribute.String("pipeline", pipeline), attribute.String("component_id", stage))...))
 	}
@@ -62,7 +62,7 @@ func (c *counters) register(pipeline, stage string, m *Module) error {
 		telemetry.WasmNanos.ObserveCounter(c.nanos.Load, labels()),
 		telemetry.WasmCopied.ObserveCounter(c.copied.Load, labels()),
 		telemetry.WasmRefused.ObserveCounter(c.refused.Load, labels()),
-		telemetry.WasmServing.Observe(m.serving, labels()),
+		telemetry.WasmServing.Observe(serving, labels()),
 	}
 	for k := range faultKinds {
 		errs = append(errs, telemetry.WasmLost.ObserveCounter(c.lost[k].Load, labels(attribute.String("reason", k.String()))))

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wasmtail/wasmtail/internal/record"
@@ -64,37 +66,78 @@ type Module struct {
 	lastLoss error
 	trial    bool          // only its samples are tried: it has no breaker
 	changed  chan struct{} // closed and renewed when the state changes
+	closed   bool
+	parsers  atomic.Int64 // that are not closed
 }
 
 // Module returns the module of a place, which all lanes share, and loads it the
-// first time. A module that cannot be loaded is no error: its lines pass raw, or
-// are held, and a changed file is tried again. The error is that of
-// making its metrics.
+// first time, or when s is not what it was: then both are in use until the
+// parsers of the old one are closed. A module that cannot be loaded is no error:
+// its lines pass raw, or are held, and a changed file is tried again. The error is
+// that of making its metrics. A module whose last parser is closed is freed.
 func (h *Host) Module(ctx context.Context, s Spec) (*Module, error) {
 	s.Limits = s.Limits.orDefault()
 	if s.Field == "" {
 		s.Field = record.Content
 	}
-	key := s.Pipeline + "/" + s.Stage
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if m := h.modules[key]; m != nil {
-		return m, nil
+	for _, m := range h.modules {
+		if m.spec.same(&s) {
+			h.mu.Unlock()
+			return m, nil
+		}
 	}
+	place := s.Pipeline + "/" + s.Stage
+	c := h.counts[place]
+	h.mu.Unlock()
 	s.log = h.o.Log.WithField("pipeline", s.Pipeline).WithField("processor", s.Stage)
 	s.logger = newGuestLog(s.log, h.o.Now)
-	s.counters = &counters{}
-	m := &Module{h: h, spec: &s, refs: map[*Program]int{}, changed: make(chan struct{}), since: h.o.Now()}
-	if err := s.counters.register(s.Pipeline, s.Stage, m); err != nil {
-		return nil, fmt.Errorf("cannot make metrics of module %s: %w", s.Path, err)
+	if c == nil {
+		c = &counters{}
+		if err := c.register(s.Pipeline, s.Stage, func() int64 { return h.serving(s.Pipeline, s.Stage) }); err != nil {
+			return nil, fmt.Errorf("cannot make metrics of module %s: %w", s.Path, err)
+		}
 	}
+	s.counters = c
+	m := &Module{h: h, spec: &s, refs: map[*Program]int{}, changed: make(chan struct{}), since: h.o.Now()}
 	m.reload(ctx)
-	h.modules[key] = m
+	h.mu.Lock()
+	h.counts[place] = c
+	h.modules = append(h.modules, m)
+	h.mu.Unlock()
 	select {
 	case h.changed <- struct{}{}:
 	default:
 	}
 	return m, nil
+}
+
+// serving is 1 while a place's newest module parses lines, for the gauge.
+func (h *Host) serving(pipeline, stage string) int64 {
+	for _, m := range slices.Backward(h.list()) {
+		if m.spec.Pipeline == pipeline && m.spec.Stage == stage {
+			return m.serving()
+		}
+	}
+	return 0
+}
+
+// drop frees a module whose last parser was closed.
+func (h *Host) drop(m *Module) {
+	h.mu.Lock()
+	h.modules = slices.DeleteFunc(h.modules, func(other *Module) bool { return other == m })
+	h.mu.Unlock()
+	m.close()
+}
+
+// Refusal says why the module has no version that may serve, nil when it has one.
+func (m *Module) Refusal() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.program != nil {
+		return nil
+	}
+	return m.reason
 }
 
 // trial is a module for a program that is only tried: it has no breaker, and does
@@ -104,7 +147,10 @@ func (h *Host) trial(p *Program, s *Spec) *Module {
 }
 
 // NewParser returns a parser for one lane. The lane closes it.
-func (m *Module) NewParser() *Parser { return &Parser{m: m} }
+func (m *Module) NewParser() *Parser {
+	m.parsers.Add(1)
+	return &Parser{m: m}
+}
 
 // name is how messages call the module: as it calls itself, or by its file.
 func (m *Module) name() string {
@@ -122,6 +168,12 @@ func (m *Module) reload(ctx context.Context) {
 	p, err := m.h.load(ctx, m.spec)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.closed {
+		if err == nil {
+			p.close()
+		}
+		return
+	}
 	m.stamps = stamps
 	m.since = m.h.o.Now()
 	if err != nil {
@@ -196,7 +248,7 @@ func (m *Module) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dropRef(m.program)
-	m.program = nil
+	m.program, m.closed = nil, true
 	m.reason = errors.New("the agent is being stopped")
 }
 

@@ -70,13 +70,17 @@ func (p *Parser) Process(ctx context.Context, b *record.Batch) error {
 	return nil
 }
 
-// Close frees the parser's instance.
+// Close frees the parser's instance, and its module if no other parser has it. It
+// is called once.
 func (p *Parser) Close() {
 	if p.in != nil {
 		p.in.retire()
 		p.in = nil
 	}
 	p.release()
+	if p.m.parsers.Add(-1) == 0 && !p.m.trial {
+		p.m.h.drop(p.m)
+	}
 }
 
 // release gives up the program.

@@ -3,6 +3,8 @@ package wasmhost
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 
@@ -42,6 +44,18 @@ type Spec struct {
 	log      logrus.FieldLogger
 	logger   *guestLog
 	counters *counters
+}
+
+// same reports whether two specs ask for the same.
+func (s *Spec) same(other *Spec) bool {
+	a, b := *s, *other
+	if !slices.EqualFunc(a.Tables, b.Tables, func(x, y *Table) bool { return x.Name == y.Name && x.Path == y.Path }) {
+		return false
+	}
+	for _, c := range []*Spec{&a, &b} {
+		c.Tables, c.log, c.logger, c.counters = nil, nil, nil, nil
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // Sample is a line and what the module must make of it.

@@ -49,8 +49,9 @@ type Host struct {
 	o Options
 
 	mu      sync.Mutex
-	modules map[string]*Module // by place
-	changed chan struct{}      // holds 1: modules was changed since Run looked
+	modules []*Module            // in use, two of one place while it changes over
+	counts  map[string]*counters // by place: they outlive its modules
+	changed chan struct{}        // holds 1: modules was changed since Run looked
 }
 
 // Open returns a host that keeps compiled modules in o.Dir, which it creates.
@@ -61,7 +62,7 @@ func Open(o Options) (*Host, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Host{o: o, modules: map[string]*Module{}, changed: make(chan struct{}, 1)}, nil
+	return &Host{o: o, counts: map[string]*counters{}, changed: make(chan struct{}, 1)}, nil
 }
 
 // Close frees all modules. Their parsers must have been closed.
@@ -71,7 +72,7 @@ func (h *Host) Close() {
 	for _, m := range h.modules {
 		m.close()
 	}
-	clear(h.modules)
+	h.modules = nil
 }
 
 // Status is the state of every module, by place.

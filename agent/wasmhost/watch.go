@@ -59,11 +59,7 @@ func (h *Host) Run(ctx context.Context) {
 func (h *Host) list() []*Module {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	out := make([]*Module, 0, len(h.modules))
-	for _, m := range h.modules {
-		out = append(out, m)
-	}
-	return out
+	return slices.Clone(h.modules)
 }
 
 // files are those whose change matters to a module.

@@ -224,14 +224,21 @@ WT__FN bool wt_lookup(uint32_t table, wt_str key, wt_str *out) {
 
 /* wt_find returns the first c in [p, e), or e. It takes 16 bytes a step where
  * the module is built with SIMD. The last step reads the 16 bytes before e,
- * which are always memory, so it never reads beyond e. */
+ * which are always memory, so it never reads beyond e. The first step is not part
+ * of the loop, because the agent's meter takes its toll where a loop begins, and
+ * most fields are short. */
 WT__IN const uint8_t *wt_find(const uint8_t *p, const uint8_t *e, uint8_t c) {
 #ifdef __wasm_simd128__
   const v128_t want = wasm_u8x16_splat(c);
-  while (WT__LIKELY((size_t)(e - p) >= 16)) {
+  if (WT__LIKELY((size_t)(e - p) >= 16)) {
     uint32_t m = wasm_i8x16_bitmask(wasm_i8x16_eq(wasm_v128_load(p), want));
     if (m) return p + __builtin_ctz(m);
     p += 16;
+    while (WT__LIKELY((size_t)(e - p) >= 16)) {
+      m = wasm_i8x16_bitmask(wasm_i8x16_eq(wasm_v128_load(p), want));
+      if (m) return p + __builtin_ctz(m);
+      p += 16;
+    }
   }
   uint32_t left = (uint32_t)(e - p);
   uint32_t m = wasm_i8x16_bitmask(wasm_i8x16_eq(wasm_v128_load((const void *)((uintptr_t)e - 16)), want)) >> (16 - left);
@@ -288,17 +295,25 @@ WT__IN bool wt_prefix(wt_str *s, wt_str text) {
   return true;
 }
 
+/* The first quote that no backslash stands before, or e. */
+WT__FN const uint8_t *wt__quote(const uint8_t *p, const uint8_t *e) {
+  for (p = wt_find2(p, e, '"', '\\'); p < e && *p == '\\'; p = wt_find2(p + 2, e, '"', '\\')) {
+    if (e - p < 2) return e;
+  }
+  return p;
+}
+
 /* wt_quoted takes a quoted text whose opening quote was stepped over: *out is
  * what is before the next quote that has no backslash before it, as it stands
  * (see wt_unescape); s goes on behind that quote. False, and nothing has
  * changed, when there is none. */
 WT__IN bool wt_quoted(wt_str *s, wt_str *out) {
-  const uint8_t *f = wt_find2(s->p, s->e, '"', '\\');
-  while (WT__UNLIKELY(f < s->e && *f == '\\')) {
-    if (s->e - f < 2) return false;
-    f = wt_find2(f + 2, s->e, '"', '\\');
-  }
+  const uint8_t *f = wt_find(s->p, s->e, '"');
   if (WT__UNLIKELY(f == s->e)) return false;
+  if (WT__UNLIKELY(f != s->p && f[-1] == '\\')) { /* else it ends there */
+    f = wt__quote(s->p, s->e);
+    if (f == s->e) return false;
+  }
   *out = (wt_str){s->p, f};
   s->p = f + 1;
   return true;
@@ -321,28 +336,40 @@ WT__IN wt_str wt_trim(wt_str s) {
 
 /* wt_row is the row being written. Its fields are put in order, and none twice. */
 typedef struct {
-  uint32_t *out, *end, *head; /* where the next field goes, the end of the table, this row */
-  uint32_t first, events, full;
+  uint32_t *out, *head; /* where the next field goes, this row */
+  uint32_t first, events;
   uint32_t code, action, flags;
   wt_str why;
+  uintptr_t data; /* the data of this batch, at hand */
+  uint32_t datalen;
+  uint32_t made; /* 1 when a value is not in the data */
 } wt_row;
+
+/* The table, and room for a field that does not fit: a row that reaches beyond the
+ * end stays there, which is seen when it ends. So putting a field needs no branch. */
+static uint32_t wt__table[WT_OUT_BYTES / 4 + 4] __attribute__((aligned(16)));
+#define WT__END (wt__table + WT_OUT_BYTES / 4)
+WT__IN uint32_t *wt__within(uint32_t *out) { return (uintptr_t)out > (uintptr_t)WT__END ? WT__END + 1 : out; }
 
 WT__IN void wt__put(wt_row *r, uint32_t word, uint32_t a, uint32_t b) {
   uint32_t *out = r->out;
-  if (WT__UNLIKELY((uintptr_t)out > (uintptr_t)r->end - 12)) {
-    r->full = 1;
-    return;
-  }
-  out[0] = word;
+  out[2] = b; /* the highest first: then the runtime checks one address for all */
   out[1] = a;
-  out[2] = b;
-  r->out = out + 3;
+  out[0] = word;
+  r->out = wt__within(out + 3);
 }
 
 WT__IN void wt__put_range(wt_row *r, uint32_t word, wt_str s) {
-  uint32_t n = wt_len(s);
-  if (WT__UNLIKELY((uintptr_t)s.p - wt__data > wt__datalen)) wt__charge(s.p, n);
-  wt__put(r, word, (uint32_t)(uintptr_t)s.p, n);
+  r->made |= (uintptr_t)s.p - r->data > r->datalen;
+  wt__put(r, word, (uint32_t)(uintptr_t)s.p, wt_len(s));
+}
+
+/* Charges the values of a row that are not in the data. */
+WT__FN void wt__charge_row(const uint32_t *f, const uint32_t *out, uintptr_t data, uint32_t datalen) {
+  for (; f < out; f += 3) {
+    uint32_t kind = f[0] >> 16;
+    if ((kind == WT_STRING || kind == WT_BYTES || kind == WT_JSON) && f[1] - data > datalen) wt__charge((const uint8_t *)(uintptr_t)f[1], f[2]);
+  }
 }
 
 /* wt_put_str puts a string: UTF-8, or what the line has instead (the agent
@@ -432,14 +459,15 @@ typedef struct {
   uint32_t rows, consumed;
   uint32_t *split_out; /* the state before the first row of the newest event */
   uint32_t split_first, split_rows, split_consumed;
+  uintptr_t data;
+  uint32_t datalen;
 } wt_batch;
 
-static uint32_t wt__table[WT_OUT_BYTES / 4] __attribute__((aligned(16)));
 static wt__head *wt__in;
 
 /* wt_line is event i, without its line end. */
 WT__IN wt_str wt_line(const wt_batch *b, uint32_t i) {
-  const uint8_t *p = (const uint8_t *)wt__data + b->events[i].off;
+  const uint8_t *p = (const uint8_t *)b->data + b->events[i].off;
   return (wt_str){p, p + b->events[i].len};
 }
 /* wt_count is how many events the batch has, at least 1. */
@@ -459,6 +487,10 @@ WT__IN int64_t wt_now(void) { return wt__in->now; }
  * the same as in the last batch of its stream. */
 WT__IN wt_str wt_meta(void) { return (wt_str){wt__in->meta, wt__in->meta + wt__in->meta_len}; }
 
+WT__IN wt_row wt__row(const wt_batch *b, uint32_t first, uint32_t events) {
+  return (wt_row){.out = wt__within(b->out + 4), .head = b->out, .first = first, .events = events, .data = b->data, .datalen = b->datalen};
+}
+
 /* wt_begin begins a row for the events from first on. A row begins where the one
  * before it ended or, with WT_CAP_SPLIT, where that one began; more than one
  * event needs WT_CAP_JOIN. */
@@ -470,9 +502,16 @@ WT__IN wt_row wt_begin(wt_batch *b, uint32_t first, uint32_t events) {
     b->split_rows = b->rows;
     b->split_consumed = b->consumed;
   }
-  uint32_t *end = wt__table + WT_OUT_BYTES / 4;
-  uint32_t full = end - b->out < 4;
-  return (wt_row){.out = full ? end : b->out + 4, .end = end, .head = b->out, .first = first, .events = events, .full = full};
+  return wt__row(b, first, events);
+}
+
+/* wt_begin for event i of a module that makes one row of each. */
+WT__IN wt_row wt__begin_one(wt_batch *b, uint32_t i) {
+  b->in->mark = i;
+  b->split_out = b->out;
+  b->split_rows = b->rows;
+  b->split_consumed = b->consumed;
+  return wt__row(b, i, 1);
 }
 
 /* A row that does not fit: give its events back or, when they have the whole
@@ -505,15 +544,16 @@ WT__IN bool wt__overflow(wt_batch *b, uint32_t first, uint32_t events) {
  * the agent gives what is left again. */
 WT__IN bool wt_end(wt_batch *b, wt_row *r, wt_status status) {
   uint32_t flags = r->flags, code = r->code;
-  uint32_t *out = r->out;
   if (WT__UNLIKELY(status != WT_OK || r->action)) {
-    r->out = r->head + 4;
-    r->full = r->end - r->head < 7;
-    if (!r->full && status != WT_OK && r->why.p) wt__put_range(r, 0xF007, r->why);
-    out = r->out;
+    r->out = wt__within(r->head + 4);
+    r->made = 0;
+    if (status != WT_OK && r->why.p) wt__put_range(r, 0xF007, r->why);
   }
+  uint32_t *out = r->out;
   uint32_t fields = (uint32_t)(out - r->head - 4) / 3;
-  if (WT__UNLIKELY(r->full || wt__full || fields > 65535)) return wt__overflow(b, r->first, r->events);
+  if (WT__UNLIKELY((uintptr_t)out > (uintptr_t)WT__END || (WT_OUT_BYTES / 12 > 65535 && fields > 65535))) return wt__overflow(b, r->first, r->events);
+  if (WT__UNLIKELY(r->made)) wt__charge_row(r->head + 4, out, r->data, r->datalen);
+  if (WT__UNLIKELY(wt__full)) return wt__overflow(b, r->first, r->events);
   r->head[0] = r->first;
   r->head[1] = r->events | fields << 16;
   r->head[2] = status | r->action << 8 | code << 16;
@@ -550,7 +590,7 @@ WT__IN wt_batch wt__open(wt__head *in) {
   wt__result.size = sizeof wt__result;
   wt__result.status = 0;
   wt__result.msg_len = 0;
-  return (wt_batch){.in = in, .events = in->events, .count = in->count, .out = wt__table, .split_first = UINT32_MAX, .split_out = wt__table};
+  return (wt_batch){.in = in, .events = in->events, .count = in->count, .out = wt__table, .split_first = UINT32_MAX, .split_out = wt__table, .data = wt__data, .datalen = wt__datalen};
 }
 
 WT__IN void *wt__close(const wt_batch *b) {
@@ -811,6 +851,66 @@ WT__IN bool wt_parse_int(wt_str s, int64_t *n) {
     v = v * 10 + d;
   } while (++p < e);
   *n = minus ? -v : v;
+  return true;
+}
+
+/* ---- finding and putting in one ---- */
+
+/* wt_cut is wt_until and wt_put_str in one: it puts what is before the first c in
+ * s, steps over that c, and returns how many bytes it put; -1, and nothing has
+ * changed, when there is no c. */
+WT__IN int32_t wt_cut(wt_row *r, uint32_t id, wt_str *s, uint8_t c) {
+  wt_str part;
+  if (!wt_until(s, c, &part)) return -1;
+  wt__put_range(r, id, part);
+  return (int32_t)wt_len(part);
+}
+/* wt_cut_quoted is wt_quoted and wt_put_str in one, and returns likewise. */
+WT__IN int32_t wt_cut_quoted(wt_row *r, uint32_t id, wt_str *s) {
+  wt_str part;
+  if (!wt_quoted(s, &part)) return -1;
+  wt__put_range(r, id, part);
+  return (int32_t)wt_len(part);
+}
+/* How many digits 8 bytes begin with, least significant first. */
+WT__IN uint32_t wt__digits_of(uint64_t w) {
+  w ^= 0x3030303030303030; /* a digit is its value, and 10 to 127 comes over 127 by adding 118 */
+  uint64_t above = ((w + 0x7676767676767676) | w) & 0x8080808080808080;
+  return above ? (uint32_t)__builtin_ctzll(above) >> 3 : 8;
+}
+/* The number of the first of 8 digits, 1 to 8. Neighbours are added up, the earlier
+ * one times 10, 100 and 10000. */
+WT__IN int64_t wt__number_of(uint64_t w, uint32_t digits) {
+  w = (w ^ 0x3030303030303030) << (64 - 8 * digits);
+  w = (w * 10 + (w >> 8)) & 0x00ff00ff00ff00ff;
+  w = (w * 100 + (w >> 16)) & 0x0000ffff0000ffff;
+  return (int64_t)((w * 10000 + (w >> 32)) & 0xffffffff);
+}
+WT__FN wt_str wt__int_until(const uint8_t *p, const uint8_t *e, uint8_t c) {
+  wt_str s = {p, e}, part = {0};
+  wt_until(&s, c, &part);
+  return part;
+}
+/* wt_cut_int is wt_until, wt_parse_int and wt_put_int in one: it puts the integer
+ * before the first c, steps over that c, and sets *n to it. False, and nothing has
+ * changed, when there is no c, or no integer before it. */
+WT__IN bool wt_cut_int(wt_row *r, uint32_t id, wt_str *s, uint8_t c, int64_t *n) {
+  const uint8_t *p = s->p;
+  uint64_t w = 0;
+  uint32_t digits = 0;
+  if (WT__LIKELY(s->e - p > 8)) {
+    __builtin_memcpy(&w, p, 8);
+    digits = wt__digits_of(w);
+  }
+  if (WT__LIKELY(digits && p[digits] == c && (uint32_t)c - '0' > 9)) {
+    *n = wt__number_of(w, digits);
+    s->p = p + digits + 1;
+  } else { /* short, long, negative or wrong */
+    wt_str part = wt__int_until(p, s->e, c);
+    if (!part.p || !wt_parse_int(part, n)) return false;
+    s->p = part.e + 1;
+  }
+  wt_put_int(r, id, *n);
   return true;
 }
 
@@ -1174,7 +1274,7 @@ WT__IN void *wt__init(const uint8_t *config, uint32_t len, void (*setup)(wt_setu
     (void)len; \
     wt_batch b = wt__open((wt__head *)batch); \
     for (uint32_t i = 0; i < b.count; i++) { \
-      wt_row r = wt_begin(&b, i, 1); \
+      wt_row r = wt__begin_one(&b, i); \
       if (!wt_end(&b, &r, parse(&r, wt_line(&b, i)))) break; \
     } \
     return wt__close(&b); \

@@ -96,6 +96,7 @@ namespace wt {
 struct Str;
 WT__IN const uint8_t *find(const uint8_t *p, const uint8_t *e, uint8_t c);
 WT__IN const uint8_t *find2(const uint8_t *p, const uint8_t *e, uint8_t a, uint8_t b);
+WT__FN const uint8_t *quote_(const uint8_t *p, const uint8_t *e);
 
 // Str is the bytes from p up to, not including, e. Not terminated by 0.
 struct Str {
@@ -151,12 +152,12 @@ struct Str {
   // unescape); it goes on behind that quote. False, and nothing has changed, when
   // there is none.
   WT__ME bool quoted(Str &out) {
-    const uint8_t *f = find2(p, e, '"', '\\');
-    while (WT__UNLIKELY(f < e && *f == '\\')) {
-      if (e - f < 2) return false;
-      f = find2(f + 2, e, '"', '\\');
-    }
+    const uint8_t *f = find(p, e, '"');
     if (WT__UNLIKELY(f == e)) return false;
+    if (WT__UNLIKELY(f != p && f[-1] == '\\')) { // else it ends there
+      f = quote_(p, e);
+      if (f == e) return false;
+    }
     out = Str(p, f);
     p = f + 1;
     return true;
@@ -297,14 +298,21 @@ WT__FN bool lookup(uint32_t table, Str key, Str &out) {
 
 // find returns the first c in [p, e), or e. It takes 16 bytes a step where
 // the module is built with SIMD. The last step reads the 16 bytes before e,
-// which are always memory, so it never reads beyond e.
+// which are always memory, so it never reads beyond e. The first step is not part
+// of the loop, because the agent's meter takes its toll where a loop begins, and
+// most fields are short.
 WT__IN const uint8_t *find(const uint8_t *p, const uint8_t *e, uint8_t c) {
 #ifdef __wasm_simd128__
   const v128_t want = wasm_u8x16_splat(c);
-  while (WT__LIKELY((size_t)(e - p) >= 16)) {
+  if (WT__LIKELY((size_t)(e - p) >= 16)) {
     uint32_t m = wasm_i8x16_bitmask(wasm_i8x16_eq(wasm_v128_load(p), want));
     if (m) return p + __builtin_ctz(m);
     p += 16;
+    while (WT__LIKELY((size_t)(e - p) >= 16)) {
+      m = wasm_i8x16_bitmask(wasm_i8x16_eq(wasm_v128_load(p), want));
+      if (m) return p + __builtin_ctz(m);
+      p += 16;
+    }
   }
   uint32_t left = (uint32_t)(e - p);
   uint32_t m = wasm_i8x16_bitmask(wasm_i8x16_eq(wasm_v128_load((const void *)((uintptr_t)e - 16)), want)) >> (16 - left);
@@ -335,7 +343,82 @@ WT__IN const uint8_t *find2(const uint8_t *p, const uint8_t *e, uint8_t a, uint8
 #endif
 }
 
+// The first quote that no backslash stands before, or e.
+WT__FN const uint8_t *quote_(const uint8_t *p, const uint8_t *e) {
+  for (p = find2(p, e, '"', '\\'); p < e && *p == '\\'; p = find2(p + 2, e, '"', '\\')) {
+    if (e - p < 2) return e;
+  }
+  return p;
+}
+
+// ---- integers ----
+
+// For what may be more than 64 bits hold.
+WT__FN bool parse_long_(const uint8_t *p, const uint8_t *e, bool minus, int64_t &n) {
+  uint64_t v = 0;
+  for (; p < e; p++) {
+    uint32_t d = (uint32_t)*p - '0';
+    if (d > 9 || v > (9223372036854775808u - d) / 10) return false;
+    v = v * 10 + d;
+  }
+  if (v > (uint64_t)INT64_MAX + minus) return false;
+  n = (int64_t)(minus ? 0 - v : v);
+  return true;
+}
+
+// parse_int reads digits with at most a minus before them: all of s, and within 64
+// bits, or it is false.
+WT__IN bool parse_int(Str s, int64_t &n) {
+  const uint8_t *p = s.p, *e = s.e;
+  bool minus = p < e && *p == '-';
+  if (WT__UNLIKELY(minus)) p++;
+  if (WT__UNLIKELY(p == e)) return false;
+  if (WT__UNLIKELY(e - p > 18)) return parse_long_(p, e, minus, n);
+  int64_t v = 0;
+  do {
+    uint32_t d = (uint32_t)*p - '0';
+    if (WT__UNLIKELY(d > 9)) return false;
+    v = v * 10 + d;
+  } while (++p < e);
+  n = minus ? -v : v;
+  return true;
+}
+
+// How many digits 8 bytes begin with, least significant first.
+WT__IN uint32_t digits_of_(uint64_t w) {
+  w ^= 0x3030303030303030; // a digit is its value, and 10 to 127 comes over 127 by adding 118
+  uint64_t above = ((w + 0x7676767676767676) | w) & 0x8080808080808080;
+  return above ? (uint32_t)__builtin_ctzll(above) >> 3 : 8;
+}
+// The number of the first of 8 digits, 1 to 8. Neighbours are added up, the earlier
+// one times 10, 100 and 10000.
+WT__IN int64_t number_of_(uint64_t w, uint32_t digits) {
+  w = (w ^ 0x3030303030303030) << (64 - 8 * digits);
+  w = (w * 10 + (w >> 8)) & 0x00ff00ff00ff00ff;
+  w = (w * 100 + (w >> 16)) & 0x0000ffff0000ffff;
+  return (int64_t)((w * 10000 + (w >> 32)) & 0xffffffff);
+}
+WT__FN Str int_until_(Str s, uint8_t c) {
+  Str part;
+  s.until(c, part);
+  return part;
+}
+
 // ---- rows ----
+
+// The table, and room for a field that does not fit: a row that reaches beyond the
+// end stays there, which is seen when it ends. So putting a field needs no branch.
+static uint32_t table_[WT_OUT_BYTES / 4 + 4] __attribute__((aligned(16)));
+WT__IN uint32_t *table_end_() { return table_ + WT_OUT_BYTES / 4; }
+WT__IN uint32_t *within_(uint32_t *out) { return (uintptr_t)out > (uintptr_t)table_end_() ? table_end_() + 1 : out; }
+
+// Charges the values of a row that are not in the data.
+WT__FN void charge_row_(const uint32_t *f, const uint32_t *out) {
+  for (; f < out; f += 3) {
+    uint32_t kind = f[0] >> 16;
+    if ((kind == STRING || kind == BYTES || kind == JSON) && f[1] - data_ > datalen_) charge_((const uint8_t *)(uintptr_t)f[1], f[2]);
+  }
+}
 
 // Row is the row being written. Its fields are put in order, and none twice.
 struct Row {
@@ -359,6 +442,43 @@ struct Row {
   WT__ME void put_bool(uint32_t id, bool x) { put_(id | BOOL << 16, x, 0); }
   // put_null puts a field without a value, which is the same as none.
   WT__ME void put_null(uint32_t id) { put_(id | NULL_ << 16, 0, 0); }
+  // cut is until and put_str in one: it puts what is before the first c in s, steps
+  // over that c, and returns how many bytes it put; -1, and nothing has changed,
+  // when there is no c.
+  WT__ME int32_t cut(uint32_t id, Str &s, uint8_t c) {
+    Str part;
+    if (!s.until(c, part)) return -1;
+    put_str(id, part);
+    return static_cast<int32_t>(part.size());
+  }
+  // cut_quoted is quoted and put_str in one, and returns likewise.
+  WT__ME int32_t cut_quoted(uint32_t id, Str &s) {
+    Str part;
+    if (!s.quoted(part)) return -1;
+    put_str(id, part);
+    return static_cast<int32_t>(part.size());
+  }
+  // cut_int is until, parse_int and put_int in one: it puts the integer before the
+  // first c, steps over that c, and sets n to it. False, and nothing has changed,
+  // when there is no c, or no integer before it.
+  WT__ME bool cut_int(uint32_t id, Str &s, uint8_t c, int64_t &n) {
+    uint64_t w = 0;
+    uint32_t digits = 0;
+    if (WT__LIKELY(s.e - s.p > 8)) {
+      __builtin_memcpy(&w, s.p, 8);
+      digits = digits_of_(w);
+    }
+    if (WT__LIKELY(digits && s.p[digits] == c && (uint32_t)c - '0' > 9)) {
+      n = number_of_(w, digits);
+      s.p += digits + 1;
+    } else { // short, long, negative or wrong
+      Str part = int_until_(s, c);
+      if (!part.p || !parse_int(part, n)) return false;
+      s.p = part.e + 1;
+    }
+    put_int(id, n);
+    return true;
+  }
   // put_key names the field that is put next, whose own id is then ignored. 1 to
   // 256 bytes. Needs CAP_DYNAMIC_KEYS.
   WT__ME void put_key(Str name) { put_range_(0xFFFF, name); }
@@ -396,26 +516,24 @@ struct Row {
     return OK;
   }
 
-  uint32_t *out_, *end_, *head_; // where the next field goes, the end of the table, this row
-  uint32_t first_, events_, lost_;
+  uint32_t *out_, *head_; // where the next field goes, this row
+  uint32_t first_, events_;
   uint32_t code_ = 0, action_ = 0, flags_ = 0;
   Str why_;
+  uintptr_t begin_; // the data of this batch, at hand
+  uint32_t size_;
+  uint32_t made_ = 0; // 1 when a value is not in the data
 
   WT__ME void put_(uint32_t word, uint32_t a, uint32_t b) {
     uint32_t *out = out_;
-    if (WT__UNLIKELY((uintptr_t)out > (uintptr_t)end_ - 12)) {
-      lost_ = 1;
-      return;
-    }
-    out[0] = word;
+    out[2] = b; // the highest first: then the runtime checks one address for all
     out[1] = a;
-    out[2] = b;
-    out_ = out + 3;
+    out[0] = word;
+    out_ = within_(out + 3);
   }
   WT__ME void put_range_(uint32_t word, Str s) {
-    uint32_t n = s.size();
-    if (WT__UNLIKELY((uintptr_t)s.p - data_ > datalen_)) charge_(s.p, n);
-    put_(word, (uint32_t)(uintptr_t)s.p, n);
+    made_ |= (uintptr_t)s.p - begin_ > size_;
+    put_(word, (uint32_t)(uintptr_t)s.p, s.size());
   }
 };
 
@@ -436,7 +554,6 @@ struct Head_ {
 };
 static_assert(sizeof(void *) != 4 || (sizeof(Event_) == 24 && sizeof(Head_) == 64), "the layout of ABI 1");
 
-static uint32_t table_[WT_OUT_BYTES / 4] __attribute__((aligned(16)));
 static Head_ *in_;
 struct Result_ { uint32_t size, status, consumed, rows; uint32_t *table; uint32_t length; const uint8_t *msg; uint32_t msg_len; };
 static Result_ result_;
@@ -453,7 +570,7 @@ struct Batch {
   WT__ME uint32_t count() const { return count_; }
   // line is event i, without its line end.
   WT__ME Str line(uint32_t i) const {
-    const uint8_t *p = (const uint8_t *)data_ + events_[i].off;
+    const uint8_t *p = (const uint8_t *)begin_ + events_[i].off;
     return Str(p, p + events_[i].len);
   }
   // final is true when all events must be consumed, because nothing follows.
@@ -477,28 +594,22 @@ struct Batch {
       split_rows_ = rows_;
       split_consumed_ = consumed_;
     }
-    Row r;
-    r.end_ = table_ + WT_OUT_BYTES / 4;
-    r.lost_ = r.end_ - out_ < 4;
-    r.out_ = r.lost_ ? r.end_ : out_ + 4;
-    r.head_ = out_;
-    r.first_ = first;
-    r.events_ = events;
-    return r;
+    return row_(first, events);
   }
 
   // end ends the row. False when it did not fit: then the function returns, and the
   // agent gives what is left again.
   WT__ME bool end(Row &r, Status status) {
-    uint32_t *out = r.out_;
     if (WT__UNLIKELY(status != OK || r.action_)) {
-      r.out_ = r.head_ + 4;
-      r.lost_ = r.end_ - r.head_ < 7;
-      if (!r.lost_ && status != OK && r.why_.p) r.put_range_(0xF007, r.why_);
-      out = r.out_;
+      r.out_ = within_(r.head_ + 4);
+      r.made_ = 0;
+      if (status != OK && r.why_.p) r.put_range_(0xF007, r.why_);
     }
+    uint32_t *out = r.out_;
     uint32_t fields = (uint32_t)(out - r.head_ - 4) / 3;
-    if (WT__UNLIKELY(r.lost_ || full_ || fields > 65535)) return overflow_(r.first_, r.events_);
+    if (WT__UNLIKELY((uintptr_t)out > (uintptr_t)table_end_() || (WT_OUT_BYTES / 12 > 65535 && fields > 65535))) return overflow_(r.first_, r.events_);
+    if (WT__UNLIKELY(r.made_)) charge_row_(r.head_ + 4, out);
+    if (WT__UNLIKELY(full_)) return overflow_(r.first_, r.events_);
     r.head_[0] = r.first_;
     r.head_[1] = r.events_ | fields << 16;
     r.head_[2] = status | r.action_ << 8 | r.code_ << 16;
@@ -522,17 +633,37 @@ struct Batch {
   uint32_t rows_ = 0, consumed_ = 0;
   uint32_t *split_out_ = table_; // the state before the first row of the newest event
   uint32_t split_first_ = UINT32_MAX, split_rows_ = 0, split_consumed_ = 0;
+  uintptr_t begin_; // the data
+  uint32_t size_;
 
   WT__ME explicit Batch(Head_ *in) : events_(in->events), count_(in->count) {
     in_ = in;
-    data_ = (uintptr_t)in->data;
-    datalen_ = in->length;
+    data_ = begin_ = (uintptr_t)in->data;
+    datalen_ = size_ = in->length;
     used_ = 0;
     room_ = in->max_out;
     full_ = 0;
     result_.size = sizeof result_;
     result_.status = 0;
     result_.msg_len = 0;
+  }
+  // begin for event i of a module that makes one row of each.
+  WT__ME Row begin_one_(uint32_t i) {
+    in_->mark = i;
+    split_out_ = out_;
+    split_rows_ = rows_;
+    split_consumed_ = consumed_;
+    return row_(i, 1);
+  }
+  WT__ME Row row_(uint32_t first, uint32_t events) const {
+    Row r;
+    r.out_ = within_(out_ + 4);
+    r.head_ = out_;
+    r.first_ = first;
+    r.events_ = events;
+    r.begin_ = begin_;
+    r.size_ = size_;
+    return r;
   }
   WT__ME void *close_() const {
     result_.consumed = consumed_;
@@ -710,37 +841,6 @@ WT__IN Str unescape(Str s) {
 }
 
 // ---- numbers ----
-
-// For what may be more than 64 bits hold.
-WT__FN bool parse_long_(const uint8_t *p, const uint8_t *e, bool minus, int64_t &n) {
-  uint64_t v = 0;
-  for (; p < e; p++) {
-    uint32_t d = (uint32_t)*p - '0';
-    if (d > 9 || v > (9223372036854775808u - d) / 10) return false;
-    v = v * 10 + d;
-  }
-  if (v > (uint64_t)INT64_MAX + minus) return false;
-  n = (int64_t)(minus ? 0 - v : v);
-  return true;
-}
-
-// parse_int reads digits with at most a minus before them: all of s, and within 64
-// bits, or it is false.
-WT__IN bool parse_int(Str s, int64_t &n) {
-  const uint8_t *p = s.p, *e = s.e;
-  bool minus = p < e && *p == '-';
-  if (WT__UNLIKELY(minus)) p++;
-  if (WT__UNLIKELY(p == e)) return false;
-  if (WT__UNLIKELY(e - p > 18)) return parse_long_(p, e, minus, n);
-  int64_t v = 0;
-  do {
-    uint32_t d = (uint32_t)*p - '0';
-    if (WT__UNLIKELY(d > 9)) return false;
-    v = v * 10 + d;
-  } while (++p < e);
-  n = minus ? -v : v;
-  return true;
-}
 
 // Large numbers, for the few that a double does not hold exactly on the way.
 struct big_ { uint32_t w[40]; uint32_t n; };
@@ -1175,11 +1275,11 @@ WT__EXPORT(wt_alloc) void *wt_alloc(uint32_t size) {
 //   wt::Status parse(wt::Row &row, wt::Str line), called for each event.
 #define WT_PARSER(T) \
   WT__INIT(T) \
-  WT__EXPORT(wt_process) void *wt_process(void *batch, uint32_t) { \
+  WT__EXPORT(wt_process) __attribute__((flatten)) void *wt_process(void *batch, uint32_t) { \
     wt::Batch b((wt::Head_ *)batch); \
     T &parser = *(T *)wt_parser_; \
     for (uint32_t i = 0; i < b.count(); i++) { \
-      wt::Row row = b.begin(i, 1); \
+      wt::Row row = b.begin_one_(i); \
       if (!b.end(row, parser.parse(row, b.line(i)))) break; \
     } \
     return b.close_(); \

@@ -21,39 +21,32 @@ static void setup(wt_setup *s) {
  * forgotten. What is wrong inside of the line is told when its shape is known to be
  * right. */
 static wt_status parse(wt_row *r, wt_str c) {
-  wt_str s, request;
-  int64_t n = 0;
+  wt_str request;
+  int64_t status, sent = 0;
   c = wt_chomp(c);
-  if (!wt_until(&c, ' ', &s) || s.p == s.e || !wt_lit(&c, '-') || !wt_lit(&c, ' ')) return WT_NO_MATCH;
-  wt_put_str(r, ADDR, s);
-  if (!wt_until(&c, ' ', &s) || s.p == s.e || !wt_lit(&c, '[')) return WT_NO_MATCH;
-  wt_put_str(r, USER, s);
-  if (!wt_until(&c, ']', &s) || s.p == s.e || !wt_lit(&c, ' ') || !wt_lit(&c, '"')) return WT_NO_MATCH;
-  wt_put_str(r, TIME, s);
+  if (wt_cut(r, ADDR, &c, ' ') < 1 || !wt_lit(&c, '-') || !wt_lit(&c, ' ')) return WT_NO_MATCH;
+  if (wt_cut(r, USER, &c, ' ') < 1 || !wt_lit(&c, '[')) return WT_NO_MATCH;
+  if (wt_cut(r, TIME, &c, ']') < 1 || !wt_lit(&c, ' ') || !wt_lit(&c, '"')) return WT_NO_MATCH;
 
   if (!wt_quoted(&c, &request) || !wt_lit(&c, ' ')) return WT_NO_MATCH;
-  bool three = wt_until(&request, ' ', &s) && s.p != s.e;
-  wt_put_str(r, METHOD, s);
-  three = three && wt_until(&request, ' ', &s) && s.p != s.e;
-  wt_put_str(r, URI, s);
-  three = three && request.p != request.e && wt_find(request.p, request.e, ' ') == request.e;
+  bool three = wt_cut(r, METHOD, &request, ' ') > 0 && wt_cut(r, URI, &request, ' ') > 0 && wt_len(request) > 0;
+  three = three && wt_find(request.p, request.e, ' ') == request.e;
   wt_put_str(r, PROTOCOL, request);
 
-  if (!wt_until(&c, ' ', &s)) return WT_NO_MATCH;
-  bool numbers = wt_parse_int(s, &n) && n >= 0 && n <= 999;
-  wt_put_int(r, STATUS, n);
-  if (!wt_until(&c, ' ', &s) || !wt_lit(&c, '"')) return WT_NO_MATCH;
-  if (!wt_is(s, WT_TEXT("-"))) {
-    numbers = wt_parse_int(s, &n) && n >= 0 && numbers;
-    wt_put_int(r, BYTES, n);
+  if (!wt_cut_int(r, STATUS, &c, ' ', &status)) {
+    if (wt_cut(r, STATUS, &c, ' ') < 0) return WT_NO_MATCH;
+    status = -1;
   }
+  if (!wt_prefix(&c, WT_TEXT("- ")) && !wt_cut_int(r, BYTES, &c, ' ', &sent)) {
+    if (wt_cut(r, BYTES, &c, ' ') < 0) return WT_NO_MATCH;
+    sent = -1;
+  }
+  if (!wt_lit(&c, '"')) return WT_NO_MATCH;
 
-  if (!wt_quoted(&c, &s) || !wt_lit(&c, ' ') || !wt_lit(&c, '"')) return WT_NO_MATCH;
-  wt_put_str(r, REFERER, s);
-  if (!wt_quoted(&c, &s) || c.p != c.e) return WT_NO_MATCH;
-  wt_put_str(r, AGENT, s);
+  if (wt_cut_quoted(r, REFERER, &c) < 0 || !wt_lit(&c, ' ') || !wt_lit(&c, '"')) return WT_NO_MATCH;
+  if (wt_cut_quoted(r, AGENT, &c) < 0 || wt_len(c) > 0) return WT_NO_MATCH;
   if (!three) return wt_error(r, 2, WT_TEXT("request"));
-  if (!numbers) return wt_error(r, 3, WT_TEXT("number"));
+  if (status < 0 || status > 999 || sent < 0) return wt_error(r, 3, WT_TEXT("number"));
   return WT_OK;
 }
 

@@ -22,38 +22,31 @@ struct Nginx {
   // are forgotten. What is wrong inside of the line is told when its shape is known
   // to be right.
   wt::Status parse(wt::Row &row, wt::Str line) {
-    wt::Str c = line.chomp(), s, request;
-    int64_t n = 0;
-    if (!c.until(' ', s) || s.empty() || !c.lit('-') || !c.lit(' ')) return wt::NO_MATCH;
-    row.put_str(ADDR, s);
-    if (!c.until(' ', s) || s.empty() || !c.lit('[')) return wt::NO_MATCH;
-    row.put_str(USER, s);
-    if (!c.until(']', s) || s.empty() || !c.lit(' ') || !c.lit('"')) return wt::NO_MATCH;
-    row.put_str(TIME, s);
+    wt::Str c = line.chomp(), request;
+    int64_t status, sent = 0;
+    if (row.cut(ADDR, c, ' ') < 1 || !c.lit('-') || !c.lit(' ')) return wt::NO_MATCH;
+    if (row.cut(USER, c, ' ') < 1 || !c.lit('[')) return wt::NO_MATCH;
+    if (row.cut(TIME, c, ']') < 1 || !c.lit(' ') || !c.lit('"')) return wt::NO_MATCH;
 
     if (!c.quoted(request) || !c.lit(' ')) return wt::NO_MATCH;
-    bool three = request.until(' ', s) && !s.empty();
-    row.put_str(METHOD, s);
-    three = three && request.until(' ', s) && !s.empty();
-    row.put_str(URI, s);
-    three = three && !request.empty() && !request.has(' ');
+    bool three = row.cut(METHOD, request, ' ') > 0 && row.cut(URI, request, ' ') > 0 && !request.empty();
+    three = three && !request.has(' ');
     row.put_str(PROTOCOL, request);
 
-    if (!c.until(' ', s)) return wt::NO_MATCH;
-    bool numbers = wt::parse_int(s, n) && n >= 0 && n <= 999;
-    row.put_int(STATUS, n);
-    if (!c.until(' ', s) || !c.lit('"')) return wt::NO_MATCH;
-    if (s != "-") {
-      numbers = wt::parse_int(s, n) && n >= 0 && numbers;
-      row.put_int(BYTES, n);
+    if (!row.cut_int(STATUS, c, ' ', status)) {
+      if (row.cut(STATUS, c, ' ') < 0) return wt::NO_MATCH;
+      status = -1;
     }
+    if (!c.prefix("- ") && !row.cut_int(BYTES, c, ' ', sent)) {
+      if (row.cut(BYTES, c, ' ') < 0) return wt::NO_MATCH;
+      sent = -1;
+    }
+    if (!c.lit('"')) return wt::NO_MATCH;
 
-    if (!c.quoted(s) || !c.lit(' ') || !c.lit('"')) return wt::NO_MATCH;
-    row.put_str(REFERER, s);
-    if (!c.quoted(s) || !c.empty()) return wt::NO_MATCH;
-    row.put_str(AGENT, s);
+    if (row.cut_quoted(REFERER, c) < 0 || !c.lit(' ') || !c.lit('"')) return wt::NO_MATCH;
+    if (row.cut_quoted(AGENT, c) < 0 || !c.empty()) return wt::NO_MATCH;
     if (!three) return row.error(2, "request");
-    if (!numbers) return row.error(3, "number");
+    if (status < 0 || status > 999 || sent < 0) return row.error(3, "number");
     return wt::OK;
   }
 };

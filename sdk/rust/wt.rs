@@ -195,7 +195,8 @@ unsafe fn mask(at: usize, a: v128, b: Option<v128>) -> u32 {
 }
 
 // The last step reads the 16 bytes before the end, which are always memory, so it
-// never reads beyond it.
+// never reads beyond it. The first is not part of the loop, because the agent's meter
+// takes its toll where a loop begins, and most fields are short.
 #[cfg(target_feature = "simd128")]
 #[inline(always)]
 fn scan(s: &[u8], a: u8, b: Option<u8>) -> usize {
@@ -208,12 +209,19 @@ fn scan(s: &[u8], a: u8, b: Option<u8>) -> usize {
     let end = begin + s.len();
     let mut p = begin;
     unsafe {
-        while end - p >= 16 {
+        if end - p >= 16 {
             let m = mask(p, a, b);
             if m != 0 {
-                return p - begin + m.trailing_zeros() as usize;
+                return m.trailing_zeros() as usize;
             }
             p += 16;
+            while end - p >= 16 {
+                let m = mask(p, a, b);
+                if m != 0 {
+                    return p - begin + m.trailing_zeros() as usize;
+                }
+                p += 16;
+            }
         }
         let m = mask(end - 16, a, b) >> (16 - (end - p) as u32);
         if m != 0 {
@@ -240,6 +248,43 @@ pub fn find(s: &[u8], c: u8) -> usize {
 #[inline(always)]
 pub fn find2(s: &[u8], a: u8, b: u8) -> usize {
     scan(s, a, Some(b))
+}
+
+// The index of the first quote that no backslash stands before, or the length.
+#[inline(never)]
+fn quote(s: &[u8]) -> usize {
+    let mut i = find2(s, b'"', b'\\');
+    while i < s.len() && s[i] == b'\\' {
+        if s.len() - i < 2 {
+            return s.len();
+        }
+        i += 2 + find2(cut(s, i + 2, s.len()), b'"', b'\\');
+    }
+    i
+}
+
+// How many digits 8 bytes begin with, least significant first.
+#[inline(always)]
+fn digits_of(w: u64) -> u32 {
+    let w = w ^ 0x3030303030303030; // a digit is its value, and 10 to 127 comes over 127 by adding 118
+    ((w.wrapping_add(0x7676767676767676) | w) & 0x8080808080808080).trailing_zeros() >> 3
+}
+
+// The number of the first of 8 digits, 1 to 8. Neighbours are added up, the earlier
+// one times 10, 100 and 10000.
+#[inline(always)]
+fn number_of(w: u64, digits: u32) -> i64 {
+    let w = (w ^ 0x3030303030303030) << (64 - 8 * digits);
+    let w = (w.wrapping_mul(10).wrapping_add(w >> 8)) & 0x00ff00ff00ff00ff;
+    let w = (w.wrapping_mul(100).wrapping_add(w >> 16)) & 0x0000ffff0000ffff;
+    (w.wrapping_mul(10000).wrapping_add(w >> 32) & 0xffffffff) as i64
+}
+
+// The integer before the first c, and what is behind that.
+#[inline(never)]
+fn int_until(mut s: &[u8], c: u8) -> Option<(i64, &[u8])> {
+    let part = s.until(c)?;
+    Some((parse_int(part)?, s))
 }
 
 // s[from..to] with from ≤ to ≤ len, which the callers know.
@@ -311,15 +356,15 @@ impl<'a> Text<'a> for &'a [u8] {
     #[inline(always)]
     fn quoted(&mut self) -> Option<&'a [u8]> {
         let s: &'a [u8] = self;
-        let mut i = find2(s, b'"', b'\\');
-        while i < s.len() && s[i] == b'\\' {
-            if s.len() - i < 2 {
-                return None;
-            }
-            i += 2 + find2(cut(s, i + 2, s.len()), b'"', b'\\');
-        }
+        let mut i = find(s, b'"');
         if i == s.len() {
             return None;
+        }
+        if i != 0 && unsafe { *s.get_unchecked(i - 1) } == b'\\' {
+            i = quote(s); // else it ends there
+            if i == s.len() {
+                return None;
+            }
         }
         *self = cut(s, i + 1, s.len());
         Some(cut(s, 0, i))
@@ -355,10 +400,26 @@ impl<'a> Text<'a> for &'a [u8] {
 
 // ---- the state of a batch ----
 
+// The table, and room for a field that does not fit: a row that reaches beyond the end
+// stays there, which is seen when it ends. So putting a field needs no branch.
 #[repr(C, align(16))]
-struct Table([u32; OUT_BYTES / 4]);
+struct Table([u32; OUT_BYTES / 4 + 4]);
 
-static mut TABLE: Table = Table([0; OUT_BYTES / 4]);
+static mut TABLE: Table = Table([0; OUT_BYTES / 4 + 4]);
+
+#[inline(always)]
+fn table_end() -> *mut u32 {
+    unsafe { (addr_of_mut!(TABLE) as *mut u32).add(OUT_BYTES / 4) }
+}
+
+#[inline(always)]
+fn within(out: *mut u32) -> *mut u32 {
+    if out > table_end() {
+        unsafe { table_end().add(1) }
+    } else {
+        out
+    }
+}
 static mut ARENA: [u8; ARENA_BYTES] = [0; ARENA_BYTES];
 static mut USED: usize = 0; // bytes of the arena in use
 static mut ROOM: usize = 0; // bytes of values outside of the data that the host still takes
@@ -407,17 +468,32 @@ fn charge(p: usize, n: usize) {
     }
 }
 
+// Charges the values of a row that are not in the data.
+#[inline(never)]
+unsafe fn charge_row(mut f: *const u32, out: *const u32) {
+    const BYTES: u32 = Kind::Bytes as u32;
+    const JSON: u32 = Kind::Json as u32;
+    while f < out {
+        let (kind, p, n) = (*f >> 16, *f.add(1) as usize, *f.add(2) as usize);
+        if (kind == 0 || kind == BYTES || kind == JSON) && p.wrapping_sub(DATA) > DATA_LEN {
+            charge(p, n);
+        }
+        f = f.add(3);
+    }
+}
+
 // ---- rows ----
 
 /// The row being written. Its fields are put in order, and none twice. `'a` is how
 /// long its values must live: as long as the batch.
 pub struct Row<'a> {
     out: *mut u32,
-    end: *mut u32,
     head: *mut u32,
     first: u32,
     events: u32,
-    lost: bool,
+    data: usize, // DATA and DATA_LEN, at hand
+    data_len: usize,
+    made: bool, // a value is not in the data
     code: u32,
     action: u32,
     flags: u32,
@@ -430,24 +506,18 @@ impl<'a> Row<'a> {
     #[inline(always)]
     fn put(&mut self, word: u32, a: u32, b: u32) {
         let out = self.out;
-        if (self.end as usize) - (out as usize) < 12 {
-            self.lost = true;
-            return;
-        }
         unsafe {
-            *out = word;
+            *out.add(2) = b; // the highest first: then the runtime checks one address for all
             *out.add(1) = a;
-            *out.add(2) = b;
-            self.out = out.add(3);
+            *out = word;
+            self.out = within(out.add(3));
         }
     }
 
     #[inline(always)]
     fn put_range(&mut self, word: u32, s: *const u8, n: usize) {
         let p = s as usize;
-        if p.wrapping_sub(unsafe { DATA }) > unsafe { DATA_LEN } {
-            charge(p, n);
-        }
+        self.made |= p.wrapping_sub(self.data) > self.data_len;
         self.put(word, p as u32, n as u32);
     }
 
@@ -494,6 +564,46 @@ impl<'a> Row<'a> {
     #[inline(always)]
     pub fn put_null(&mut self, id: u32) {
         self.put(id | (Kind::Null as u32) << 16, 0, 0);
+    }
+
+    /// `until` and `put_str` in one: puts what is before the first c in s, steps over
+    /// that c, and returns how many bytes it put. None, and nothing has changed, when
+    /// there is no c.
+    #[inline(always)]
+    pub fn cut(&mut self, id: u32, s: &mut &'a [u8], c: u8) -> Option<usize> {
+        let part = s.until(c)?;
+        self.put_str(id, part);
+        Some(part.len())
+    }
+
+    /// `quoted` and `put_str` in one; returns likewise.
+    #[inline(always)]
+    pub fn cut_quoted(&mut self, id: u32, s: &mut &'a [u8]) -> Option<usize> {
+        let part = s.quoted()?;
+        self.put_str(id, part);
+        Some(part.len())
+    }
+
+    /// `until`, `parse_int` and `put_int` in one: puts the integer before the first c,
+    /// steps over that c, and returns it. None, and nothing has changed, when there is
+    /// no c, or no integer before it.
+    #[inline(always)]
+    pub fn cut_int(&mut self, id: u32, s: &mut &'a [u8], c: u8) -> Option<i64> {
+        let all: &'a [u8] = s;
+        if all.len() > 8 {
+            let w = unsafe { (all.as_ptr() as *const u64).read_unaligned() };
+            let digits = digits_of(w);
+            if digits > 0 && unsafe { *all.get_unchecked(digits as usize) } == c && !c.is_ascii_digit() {
+                let n = number_of(w, digits);
+                *s = cut(all, digits as usize + 1, all.len());
+                self.put_int(id, n);
+                return Some(n);
+            }
+        }
+        let (n, rest) = int_until(all, c)?; // short, long, negative or wrong
+        *s = rest;
+        self.put_int(id, n);
+        Some(n)
     }
 
     /// Names the field that is put next, whose own id is then ignored. 1 to 256
@@ -722,6 +832,8 @@ pub struct Batch<'a> {
     split_first: u32,
     split_rows: u32,
     split_consumed: u32,
+    data: usize,
+    data_len: usize,
     values: PhantomData<&'a [u8]>,
 }
 
@@ -742,7 +854,7 @@ impl<'a> Batch<'a> {
     #[inline(always)]
     pub fn line(&self, i: u32) -> &'a [u8] {
         let e = self.event(i);
-        unsafe { core::slice::from_raw_parts((DATA + e.off as usize) as *const u8, e.len as usize) }
+        unsafe { core::slice::from_raw_parts((self.data + e.off as usize) as *const u8, e.len as usize) }
     }
 
     /// True when all events must be consumed, because nothing follows.
@@ -794,15 +906,29 @@ impl<'a> Batch<'a> {
             self.split_rows = self.rows;
             self.split_consumed = self.consumed;
         }
-        let end = unsafe { (addr_of_mut!(TABLE) as *mut u32).add(OUT_BYTES / 4) };
-        let lost = (end as usize) - (self.out as usize) < 16;
+        self.row(first, events)
+    }
+
+    // begin for event i of a module that makes one row of each.
+    #[inline(always)]
+    fn begin_one(&mut self, i: u32) -> Row<'a> {
+        unsafe { addr_of_mut!((*self.input).mark).write_volatile(i) };
+        self.split_out = self.out;
+        self.split_rows = self.rows;
+        self.split_consumed = self.consumed;
+        self.row(i, 1)
+    }
+
+    #[inline(always)]
+    fn row(&self, first: u32, events: u32) -> Row<'a> {
         Row {
-            out: if lost { end } else { unsafe { self.out.add(4) } },
-            end,
+            out: within(unsafe { self.out.add(4) }),
             head: self.out,
             first,
             events,
-            lost,
+            data: self.data,
+            data_len: self.data_len,
+            made: false,
             code: 0,
             action: 0,
             flags: 0,
@@ -817,17 +943,21 @@ impl<'a> Batch<'a> {
     #[inline(always)]
     pub fn end(&mut self, mut r: Row<'a>, status: Status) -> bool {
         if status != Status::Ok || r.action != 0 {
-            r.lost = (r.end as usize) - (r.head as usize) < 28;
-            if !r.lost {
-                r.out = unsafe { r.head.add(4) };
-                if status != Status::Ok && !r.why.is_null() {
-                    let (p, n) = (r.why, r.why_len);
-                    r.put_range(0xF007, p, n);
-                }
+            r.out = within(unsafe { r.head.add(4) });
+            r.made = false;
+            if status != Status::Ok && !r.why.is_null() {
+                let (p, n) = (r.why, r.why_len);
+                r.put_range(0xF007, p, n);
             }
         }
         let fields = ((r.out as usize).wrapping_sub(r.head as usize).wrapping_sub(16) / 12) as u32;
-        if r.lost || unsafe { FULL } || fields > 65535 {
+        if r.out > table_end() || (OUT_BYTES / 12 > 65535 && fields > 65535) {
+            return self.overflow(r.first, r.events);
+        }
+        if r.made {
+            unsafe { charge_row(r.head.add(4), r.out) };
+        }
+        if unsafe { FULL } {
             return self.overflow(r.first, r.events);
         }
         unsafe {
@@ -915,6 +1045,8 @@ impl<'a> Batch<'a> {
             split_first: u32::MAX,
             split_rows: 0,
             split_consumed: 0,
+            data: DATA,
+            data_len: DATA_LEN,
             values: PhantomData,
         }
     }
@@ -1601,7 +1733,7 @@ pub unsafe fn run<T: Parser>(parser: &mut T, batch: usize) -> usize {
     let mut i = 0;
     while i < b.count {
         let line = b.line(i);
-        let mut row = b.begin(i, 1);
+        let mut row = b.begin_one(i);
         let status = parser.parse(&mut row, line);
         if !b.end(row, status) {
             break;

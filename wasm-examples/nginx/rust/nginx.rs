@@ -39,16 +39,6 @@ impl wt::Parser for Nginx {
     }
 }
 
-// some is Some(s) unless s is empty.
-#[inline(always)]
-fn some(s: &[u8]) -> Option<&[u8]> {
-    if s.is_empty() {
-        None
-    } else {
-        Some(s)
-    }
-}
-
 // need is Some when the condition holds.
 #[inline(always)]
 fn need(condition: bool) -> Option<()> {
@@ -65,28 +55,19 @@ fn need(condition: bool) -> Option<()> {
 #[inline(always)]
 fn read<'a>(row: &mut Row<'a>, line: &'a [u8]) -> Option<Status> {
     let mut c = line.chomp();
-    row.put_str(ADDR, some(c.until(b' ')?)?);
-    need(c.lit(b'-') && c.lit(b' '))?;
-    row.put_str(USER, some(c.until(b' ')?)?);
-    need(c.lit(b'['))?;
-    row.put_str(TIME, some(c.until(b']')?)?);
-    need(c.lit(b' ') && c.lit(b'"'))?;
+    need(row.cut(ADDR, &mut c, b' ')? > 0 && c.lit(b'-') && c.lit(b' '))?;
+    need(row.cut(USER, &mut c, b' ')? > 0 && c.lit(b'['))?;
+    need(row.cut(TIME, &mut c, b']')? > 0 && c.lit(b' ') && c.lit(b'"'))?;
 
     let three = put_request(row, c.quoted()?).is_some();
     need(c.lit(b' '))?;
-    let status = wt::parse_int(c.until(b' ')?).unwrap_or(-1);
-    row.put_int(STATUS, status);
-    let bytes = c.until(b' ')?;
+    let status = put_number(row, STATUS, &mut c)?;
+    let sent = if c.prefix(b"- ") { 0 } else { put_number(row, BYTES, &mut c)? };
     need(c.lit(b'"'))?;
-    let mut sent = 0;
-    if bytes != b"-" {
-        sent = wt::parse_int(bytes).unwrap_or(-1);
-        row.put_int(BYTES, sent);
-    }
 
-    row.put_str(REFERER, c.quoted()?);
+    row.cut_quoted(REFERER, &mut c)?;
     need(c.lit(b' ') && c.lit(b'"'))?;
-    row.put_str(AGENT, c.quoted()?);
+    row.cut_quoted(AGENT, &mut c)?;
     need(c.is_empty())?;
     if !three {
         return Some(row.error(2, "request"));
@@ -97,13 +78,21 @@ fn read<'a>(row: &mut Row<'a>, line: &'a [u8]) -> Option<Status> {
     Some(Status::Ok)
 }
 
+// put_number puts what is before the next blank, and returns -1 if it is no number.
+#[inline(always)]
+fn put_number<'a>(row: &mut Row<'a>, id: u32, c: &mut &'a [u8]) -> Option<i64> {
+    match row.cut_int(id, c, b' ') {
+        Some(n) => Some(n),
+        None => c.until(b' ').map(|_| -1),
+    }
+}
+
 // put_request takes the request apart, which must have three parts.
 #[inline(always)]
 fn put_request<'a>(row: &mut Row<'a>, mut request: &'a [u8]) -> Option<()> {
-    row.put_str(METHOD, some(request.until(b' ')?)?);
-    row.put_str(URI, some(request.until(b' ')?)?);
-    row.put_str(PROTOCOL, some(request)?);
-    need(!request.has(b' '))
+    need(row.cut(METHOD, &mut request, b' ')? > 0 && row.cut(URI, &mut request, b' ')? > 0)?;
+    row.put_str(PROTOCOL, request);
+    need(!request.is_empty() && !request.has(b' '))
 }
 
 wt::parser!(Nginx);

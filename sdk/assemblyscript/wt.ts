@@ -61,7 +61,9 @@ export const SCHEMA_BYTES: u32 = 16384;
 /** Bytes of what text makes, and of the texts of the configuration. */
 export const TEXT_BYTES: u32 = 8192;
 
-const TABLE_: usize = memory.data(524288, 16);
+// The table, and room for a field that does not fit: a row that reaches beyond the end
+// stays there, which is seen when it ends. So putting a field needs no branch.
+const TABLE_: usize = memory.data(524304, 16);
 const ARENA_: usize = memory.data(524288, 16);
 const SCHEMA_: usize = memory.data(16384, 16);
 const TEXT_: usize = memory.data(8192, 16);
@@ -276,15 +278,22 @@ export function text(s: string): Str {
 // ---- finding ----
 
 /** The first c from p up to e, or e. 16 bytes a step. The last step reads the 16
- * bytes before e, which are always memory, so it never reads beyond e. */
+ * bytes before e, which are always memory, so it never reads beyond e. The first step is
+ * not part of the loop, because the agent's meter takes its toll where a loop begins,
+ * and most fields are short. */
 // @ts-ignore: decorator
 @inline
 export function find(p: usize, e: usize, c: u8): usize {
   const want = i8x16.splat(<i8>c);
-  while (e - p >= 16) {
+  if (e - p >= 16) {
     const m = i8x16.bitmask(i8x16.eq(v128.load(p), want));
     if (m) return p + <usize>ctz(m);
     p += 16;
+    while (e - p >= 16) {
+      const m = i8x16.bitmask(i8x16.eq(v128.load(p), want));
+      if (m) return p + <usize>ctz(m);
+      p += 16;
+    }
   }
   const m = <u32>i8x16.bitmask(i8x16.eq(v128.load(e - 16), want)) >> (16 - <u32>(e - p));
   return m ? p + <usize>ctz(m) : e;
@@ -312,6 +321,7 @@ export function has(s: Str, c: u8): bool {
 }
 
 let at_: usize = 0, end_: usize = 0;
+let outside_: bool = true; // the cursor is not in the data of this batch
 
 /** Sets the cursor to the beginning of s. */
 // @ts-ignore: decorator
@@ -319,6 +329,8 @@ let at_: usize = 0, end_: usize = 0;
 export function open(s: Str): void {
   at_ = begin_of(s);
   end_ = end_of(s);
+  outside_ = begin_of(s) - data_ > data_len_;
+  if (outside_) made_ = true;
 }
 /** What is not read yet. */
 // @ts-ignore: decorator
@@ -366,18 +378,24 @@ export function prefix(s: Str): bool {
 // @ts-ignore: decorator
 @inline
 export function quoted(): Str {
-  const p = at_, e = end_;
-  let f = find2(p, e, 0x22, 0x5c);
-  while (f < e && load<u8>(f) == 0x5c) {
-    if (e - f < 2) return NONE;
-    f = find_quote_(f + 2, e);
-  }
-  if (f == e) return NONE;
+  const p = at_;
+  const f = find_quote_(p, end_);
+  if (f == end_) return NONE;
   at_ = f + 1;
   return str(p, f);
 }
+// The first quote that no backslash stands before, or e.
+// @ts-ignore: decorator
+@inline
 function find_quote_(p: usize, e: usize): usize {
-  return find2(p, e, 0x22, 0x5c);
+  const f = find(p, e, 0x22);
+  return f != p && load<u8>(f - 1) == 0x5c ? find_unescaped_(p, e) : f;
+}
+function find_unescaped_(p: usize, e: usize): usize {
+  for (p = find2(p, e, 0x22, 0x5c); p < e && load<u8>(p) == 0x5c; p = find2(p + 2, e, 0x22, 0x5c)) {
+    if (e - p < 2) return e;
+  }
+  return p;
 }
 /** s without one carriage return at its end. */
 // @ts-ignore: decorator
@@ -404,29 +422,37 @@ export function trim(s: Str): Str {
 let out_: usize = 0; // where the next field goes
 let head_: usize = 0; // the row being written
 let first_: u32 = 0, events_: u32 = 0;
-let lost_: bool = false;
-let code_: u32 = 0, action_: u32 = 0, flags_: u32 = 0;
+let made_: bool = false; // a value may not be in the data
+let verdict_: u32 = 0, flags_: u32 = 0; // the action and the code of the row, 0 between rows
 let why_: Str = 0;
 
 // @ts-ignore: decorator
 @inline
+function within_(out: usize): usize {
+  return select<usize>(TABLE_ + OUT_BYTES + 4, out, out > TABLE_ + OUT_BYTES);
+}
+// @ts-ignore: decorator
+@inline
 function put_(word: u32, a: u32, b: u32): void {
   const out = out_;
-  if (out > TABLE_ + OUT_BYTES - 12) {
-    lost_ = true;
-    return;
-  }
-  store<u32>(out, word);
+  store<u32>(out, b, 8); // the highest first: then the runtime checks one address for all
   store<u32>(out, a, 4);
-  store<u32>(out, b, 8);
-  out_ = out + 12;
+  store<u32>(out, word);
+  out_ = within_(out + 12);
 }
 // @ts-ignore: decorator
 @inline
 function put_range_(word: u32, s: Str): void {
-  const p = begin_of(s), n = size(s);
-  if (p - data_ > data_len_) charge_(p, n);
-  put_(word, <u32>p, n);
+  const p = begin_of(s);
+  if (p - data_ > data_len_) made_ = true;
+  put_(word, <u32>p, size(s));
+}
+// Charges the values of a row that are not in the data.
+function charge_row_(): void {
+  for (let f = head_ + 16; f < out_; f += 12) {
+    const kind = load<u32>(f) >> 16, p: usize = load<u32>(f, 4);
+    if ((kind == STRING || kind == BYTES || kind == JSON) && p - data_ > data_len_) charge_(p, load<u32>(f, 8));
+  }
 }
 /** Puts a string: UTF-8, or what the line has instead (the agent repairs it). At most
  * 1 MiB. id is what field returned; after put_key it is ignored. */
@@ -461,6 +487,71 @@ export function put_bool(id: u32, x: bool): void {
 /** Puts a field without a value, which is the same as none. */
 export function put_null(id: u32): void {
   put_(id | NULL << 16, 0, 0);
+}
+/** until and put_str in one: puts what is before the first c, steps over that c, and
+ * returns how many bytes it put; -1, and nothing has changed, when there is no c. */
+// @ts-ignore: decorator
+@inline
+export function cut(id: u32, c: u8): i32 {
+  const p = at_, e = end_;
+  const f = find(p, e, c);
+  if (f == e) return -1;
+  at_ = f + 1;
+  put_(id, <u32>p, <u32>(f - p)); // open has seen where the cursor is
+  return <i32>(f - p);
+}
+/** quoted and put_str in one; returns likewise. */
+// @ts-ignore: decorator
+@inline
+export function cut_quoted(id: u32): i32 {
+  const p = at_, e = end_;
+  const f = find_quote_(p, e);
+  if (f == e) return -1;
+  at_ = f + 1;
+  put_(id, <u32>p, <u32>(f - p));
+  return <i32>(f - p);
+}
+/** rest and put_str in one: puts what is left, and returns its length. */
+// @ts-ignore: decorator
+@inline
+export function cut_rest(id: u32): i32 {
+  const p = at_, e = end_;
+  at_ = e;
+  put_(id, <u32>p, <u32>(e - p));
+  return <i32>(e - p);
+}
+/** until, parse_int and put_int in one: puts the integer before the first c, steps over
+ * that c, and sets int_value to it. False, and nothing has changed, when there is no c,
+ * or no integer before it. */
+// @ts-ignore: decorator
+@inline
+export function cut_int(id: u32, c: u8): bool {
+  const p = at_;
+  if (end_ - p > 8) {
+    const w = load<u64>(p) ^ 0x3030303030303030; // a digit is its value
+    // 10 to 127 comes over 127 by adding 118
+    const digits = <usize>ctz(((w + 0x7676767676767676) | w) & 0x8080808080808080) >> 3;
+    if (digits && load<u8>(p + digits) == c && <u32>c - 0x30 > 9) {
+      // Neighbours are added up, the earlier one times 10, 100 and 10000.
+      let n = w << <u64>(64 - 8 * digits);
+      n = (n * 10 + (n >> 8)) & 0x00ff00ff00ff00ff;
+      n = (n * 100 + (n >> 16)) & 0x0000ffff0000ffff;
+      n = (n * 10000 + (n >> 32)) & 0xffffffff;
+      at_ = p + digits + 1;
+      int_value = n;
+      put_int(id, n);
+      return true;
+    }
+  }
+  if (!int_until_(c)) return false; // short, long, negative or wrong
+  put_int(id, int_value);
+  return true;
+}
+function int_until_(c: u8): bool {
+  const p = at_, s = until(c);
+  if (!none(s) && parse_int(s)) return true;
+  at_ = p;
+  return false;
 }
 /** Names the field that is put next, whose own id is then ignored. 1 to 256 bytes.
  * Needs CAP_DYNAMIC_KEYS. */
@@ -499,20 +590,20 @@ export function keep_raw(): void {
 /** Says that the line is wrong and why, to be returned from parse: a code of your own
  * from 0 to 255, which the agent counts, and a text of at most 256 bytes. */
 export function error(code: u32, why: Str): Status {
-  code_ = code;
+  verdict_ = code << 16;
   why_ = why;
   return ERROR;
 }
 /** error for a line that is not of the format. */
 export function no_match(code: u32, why: Str): Status {
-  code_ = code;
+  verdict_ = code << 16;
   why_ = why;
   return NO_MATCH;
 }
 /** Removes the line, to be returned from parse. Needs CAP_DROP. The agent counts it
  * as filtered. */
 export function drop(): Status {
-  action_ = 1;
+  verdict_ |= 1 << 8;
   return OK;
 }
 
@@ -578,13 +669,12 @@ export function begin(first: u32, events: u32): void {
     split_rows_ = rows_;
     split_consumed_ = consumed_;
   }
-  lost_ = at > TABLE_ + OUT_BYTES - 16;
   head_ = at;
-  out_ = at + 16;
+  out_ = within_(at + 16);
   first_ = first;
   events_ = events;
-  code_ = 0;
-  action_ = 0;
+  made_ = outside_;
+  verdict_ = 0;
   flags_ = 0;
   why_ = 0;
 }
@@ -594,13 +684,15 @@ export function begin(first: u32, events: u32): void {
 // @ts-ignore: decorator
 @inline
 export function end(status: Status): bool {
-  if (status | action_) fold_(status);
+  if (status | (verdict_ & 0xff00)) fold_(status);
+  if (out_ > TABLE_ + OUT_BYTES) return overflow_();
+  if (made_) charge_row_();
   const fields = <u32>(out_ - head_ - 16) / 12;
-  if (lost_ || full_ || fields > 65535) return overflow_();
+  if (full_ || fields > 65535) return overflow_();
   const head = head_;
   store<u32>(head, first_);
   store<u32>(head, events_ | fields << 16, 4);
-  store<u32>(head, status | action_ << 8 | code_ << 16, 8);
+  store<u32>(head, status | verdict_, 8);
   store<u32>(head, flags_, 12);
   done_ = out_;
   rows_++;
@@ -610,9 +702,9 @@ export function end(status: Status): bool {
 
 // Only the reason is left of a row that is not parsed.
 function fold_(status: Status): void {
-  out_ = head_ + 16;
-  lost_ = head_ > TABLE_ + OUT_BYTES - 28;
-  if (!lost_ && status && why_) put_range_(0xf007, why_);
+  out_ = within_(head_ + 16);
+  made_ = false;
+  if (status && why_) put_range_(0xf007, why_);
 }
 
 // A row that does not fit: give its events back or, when they have the whole table
@@ -665,6 +757,10 @@ function enter_(batch: usize): void {
   room_ = load<u32>(batch, 24);
   used_ = 0;
   full_ = false;
+  outside_ = true;
+  verdict_ = 0;
+  flags_ = 0;
+  why_ = 0;
   done_ = TABLE_;
   rows_ = 0;
   consumed_ = 0;
@@ -688,11 +784,44 @@ function leave_(): usize {
 export function process(batch: usize, parse: (line: Str) => Status): usize {
   enter_(batch);
   const n = count();
+  let head = TABLE_, event = table_;
   for (let i: u32 = 0; i < n; i++) {
-    begin(i, 1);
-    if (!end(parse(line(i)))) break;
+    store<u32>(batch, i, 28);
+    out_ = within_(head + 16);
+    made_ = outside_;
+    const status = parse(<u64>(data_ + load<u32>(event)) | <u64>load<u32>(event, 4) << 32);
+    const out = out_;
+    event += 24;
+    if (status | verdict_ | flags_ | <u32>made_ | <u32>full_ | <u32>(out > TABLE_ + OUT_BYTES)) {
+      if (!end_one_(head, i, status)) return leave_();
+      head = done_;
+      continue;
+    }
+    store<u64>(head, 0, 8);
+    store<u32>(head, 1 | (<u32>(out - head - 16) / 12) << 16, 4);
+    store<u32>(head, i);
+    head = out;
   }
+  done_ = head;
+  rows_ = n;
+  consumed_ = n;
   return leave_();
+}
+// end for event i of a module that makes one row of each, with all that may be.
+function end_one_(head: usize, i: u32, status: Status): bool {
+  first_ = i;
+  events_ = 1;
+  head_ = head;
+  split_done_ = head;
+  split_rows_ = i;
+  split_consumed_ = i;
+  rows_ = i;
+  consumed_ = i;
+  const fits = end(status);
+  verdict_ = 0;
+  flags_ = 0;
+  why_ = 0;
+  return fits;
 }
 
 /** What wt_process does for a parser that takes whole batches: it goes over the

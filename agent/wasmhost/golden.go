@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/wasmtail/wasmtail/internal/durable"
+	"github.com/wasmtail/wasmtail/sdk/abi"
 )
 
 // Case is one golden case of a parser: lines, a configuration, tables, and the
@@ -43,18 +44,20 @@ func Cases(dir string) ([]Case, error) {
 
 func (c *Case) path(suffix string) string { return filepath.Join(c.dir, c.Name+suffix) }
 
-// Test runs the case with a module: the whole at once, one line a batch, and in
-// batches of random sizes. All must give the rows of the golden file, which
+// Test runs the case with a module: the whole at once, one line a batch, in
+// batches of random sizes, and as a batch that failed before. All must give the rows of the golden file, which
 // update writes anew. The error shows the first difference.
 func (c *Case) Test(ctx context.Context, h *Host, module string, update bool) error {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same sizes each time
 	ways := []struct {
 		name  string
 		sizes func(int) int
+		flags uint32
 	}{
-		{"all lines at once", func(left int) int { return left }},
-		{"one line a batch", func(int) int { return 1 }},
-		{"batches of random sizes", func(left int) int { return 1 + random.IntN(min(left, 7)) }},
+		{"all lines at once", whole, 0},
+		{"one line a batch", single, 0},
+		{"batches of random sizes", func(left int) int { return 1 + random.IntN(min(left, 7)) }, 0},
+		{"the flag RETRY", whole, abi.FlagRetry},
 	}
 	var want [][]byte
 	if !update {
@@ -64,8 +67,19 @@ func (c *Case) Test(ctx context.Context, h *Host, module string, update bool) er
 		}
 		want = splitLines(text)
 	}
+	lines, err := c.lines()
+	if err != nil {
+		return err
+	}
+	t, err := c.try(ctx, h, module)
+	if err != nil {
+		return fmt.Errorf("case %s: %w", c.Name, err)
+	}
+	defer t.Close()
 	for i, way := range ways {
-		rows, err := c.rows(ctx, h, module, way.sizes)
+		t.restart()
+		t.flags = way.flags
+		rows, err := t.Rows(lines, way.sizes)
 		if err != nil {
 			return fmt.Errorf("case %s, %s: %w", c.Name, way.name, err)
 		}
@@ -98,12 +112,8 @@ func splitLines(text []byte) [][]byte {
 	return bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
 }
 
-// rows runs the case with batches of some sizes.
-func (c *Case) rows(ctx context.Context, h *Host, module string, sizes func(int) int) ([][]byte, error) {
-	lines, err := c.lines()
-	if err != nil {
-		return nil, err
-	}
+// try loads the module with what the case gives it.
+func (c *Case) try(ctx context.Context, h *Host, module string) (*Trial, error) {
 	spec := Spec{Path: module}
 	config, err := os.ReadFile(c.path(".config.json"))
 	if err == nil {
@@ -122,12 +132,7 @@ func (c *Case) rows(ctx context.Context, h *Host, module string, sizes func(int)
 		}
 		spec.Tables = append(spec.Tables, table)
 	}
-	t, err := h.Try(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
-	defer t.Close()
-	return t.Rows(lines, sizes)
+	return h.Try(ctx, spec)
 }
 
 // sameRows reports the first row that is not as wanted. How texts are escaped

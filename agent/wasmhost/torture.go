@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/wasmtail/wasmtail/sdk/abi"
 )
 
 // Torture says how a module is to be tried with hostile lines.
@@ -18,8 +20,8 @@ type Torture struct {
 
 // TortureFault is something that a module must not do.
 type TortureFault struct {
-	// Kind is fault for a trap, a deadline or a broken contract, and unsteady when
-	// the same lines gave other rows.
+	// Kind is fault for a trap, a deadline or a broken contract, unsteady when the
+	// same lines gave other rows, and memory when it grows without end.
 	Kind  string   `json:"kind"`
 	Error string   `json:"error"`
 	Lines [][]byte `json:"lines"` // one when it alone is to blame
@@ -32,10 +34,23 @@ type TortureReport struct {
 	Faults       []TortureFault `json:"faults"`
 	SlowestNanos float64        `json:"slowest_ns_per_byte"`
 	Slowest      []byte         `json:"slowest"`
-	MemoryBefore int64          `json:"memory_before"`
-	MemoryAfter  int64          `json:"memory_after"`
+	// MemoryBefore is what an instance has after an empty line, MemoryAfter the most
+	// of one that ran a round, and MemoryLong what the one has that ran all rounds.
+	MemoryBefore int64 `json:"memory_before"`
+	MemoryAfter  int64 `json:"memory_after"`
+	MemoryLong   int64 `json:"memory_long"`
 
 	round [][]byte // its lines
+}
+
+// torturer is a trial that goes on.
+type torturer struct {
+	*TortureReport
+	random *rand.Rand
+	trial  *Trial // has a new instance for each way of a round
+	long   *Trial // keeps its instance
+	sizes  []int64
+	top    int64 // of memory: then an agent replaces the instance
 }
 
 const (
@@ -51,23 +66,35 @@ var builtinLines = [][]byte{
 	[]byte(`time=2026-01-02T03:04:05Z level=warn msg="two words" n=42`),
 }
 
-// Torture gives a module hostile lines: the same ones to one instance in batches
-// of random sizes, and to another one by one. The error is for a module that
-// cannot be tried at all; what it does wrong is in the report.
+// Torture gives a module hostile lines: the same ones to two instances in batches
+// of the same random sizes, with the flag RETRY, one by one, and to an instance
+// that runs all rounds. The error is for a module that cannot be tried at all;
+// what it does wrong is in the report.
 func (h *Host) Torture(ctx context.Context, o Torture) (*TortureReport, error) {
 	if len(o.Lines) == 0 {
 		o.Lines = builtinLines
 	}
-	random := rand.New(rand.NewPCG(o.Seed, 0)) //nolint:gosec // the same lines each time
 	report, began := &TortureReport{Faults: []TortureFault{}}, time.Now()
-	for report.Rounds == 0 || time.Since(began) < o.Time && len(report.Faults) < tortureFaultsMax {
+	trial, err := h.Try(ctx, o.Spec)
+	if err != nil {
+		return report, err
+	}
+	defer trial.Close()
+	trial.stopClock()
+	limits := o.Spec.Limits.orDefault()
+	t := &torturer{TortureReport: report, trial: trial, long: trial.twin(), top: limits.Memory / 4 * 3}
+	defer t.long.restart()
+	t.random = rand.New(rand.NewPCG(o.Seed, 0)) //nolint:gosec // the same lines each time
+	for t.Rounds == 0 || time.Since(began) < o.Time && len(t.Faults) < tortureFaultsMax {
 		if err := ctx.Err(); err != nil {
 			return report, fmt.Errorf("cannot go on with the trial: %w", err)
 		}
-		lines := hostileLines(random, o.Lines, o.Spec.Limits.orDefault().Line)
-		if err := h.tortureRound(ctx, &o, random, report.add(lines)); err != nil {
-			return report, err
-		}
+		t.round = hostileLines(t.random, o.Lines, limits.Line)
+		t.Rounds, t.Lines = t.Rounds+1, t.Lines+len(t.round)
+		t.runRound()
+	}
+	if growsWithoutEnd(t.sizes) {
+		t.fault("memory", fmt.Errorf("the memory of an instance grew from %d to %d bytes in %d rounds, and did not stop; set aside what a batch needs once, and use it again", t.sizes[0], t.MemoryLong, t.Rounds), t.round)
 	}
 	return report, nil
 }
@@ -112,85 +139,113 @@ func mutate(random *rand.Rand, from [][]byte) []byte {
 	return bytes.ReplaceAll(line, []byte("\n"), []byte(" "))
 }
 
-// add begins a round with some lines.
-func (r *TortureReport) add(lines [][]byte) *TortureReport {
-	r.Rounds, r.Lines, r.round = r.Rounds+1, r.Lines+len(lines), lines
-	return r
-}
-
 // fault notes what went wrong.
 func (r *TortureReport) fault(kind string, err error, lines [][]byte) {
 	r.Faults = append(r.Faults, TortureFault{Kind: kind, Error: err.Error(), Lines: lines})
 }
 
-// tortureRound runs the lines of a round in two instances.
-func (h *Host) tortureRound(ctx context.Context, o *Torture, random *rand.Rand, r *TortureReport) error {
-	parts, err := h.Try(ctx, o.Spec)
+// runRound runs the lines of a round in each way.
+func (t *torturer) runRound() {
+	t.trial.restart()
+	if _, err := t.trial.Rows([][]byte{{}}, single); err == nil {
+		t.MemoryBefore = max(t.MemoryBefore, t.trial.memory())
+	}
+	seed := t.random.Uint64()
+	splits := func() func(int) int {
+		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // the same sizes each time
+		return func(left int) int { return 1 + random.IntN(left) }
+	}
+	t.trial.restart()
+	want, err := t.trial.Rows(t.round, splits())
 	if err != nil {
-		return err
+		t.blame(err)
+		return
 	}
-	defer parts.Close()
-	single, err := h.Try(ctx, o.Spec)
-	if err != nil {
-		return err
-	}
-	defer single.Close()
-	if _, err := single.Rows([][]byte{{}}, func(int) int { return 1 }); err == nil {
-		r.MemoryBefore = max(r.MemoryBefore, single.memory())
-	}
-	want, err := parts.Rows(r.round, func(left int) int { return 1 + random.IntN(left) })
-	if err != nil {
-		return h.blame(ctx, o, r, err)
-	}
-	r.MemoryAfter = max(r.MemoryAfter, parts.memory())
-	got, err := single.Rows(r.round, func(int) int { return 1 })
-	if err != nil {
-		return h.blame(ctx, o, r, err)
-	}
-	if err := sameRows(want, got); err != nil {
-		r.fault("unsteady", fmt.Errorf("one line a batch gives other rows: %w", err), r.round)
-	}
-	for _, line := range r.round {
-		if err := r.clock(single, line); err != nil {
-			return h.blame(ctx, o, r, err)
+	t.MemoryAfter = max(t.MemoryAfter, t.trial.memory())
+	t.runLong(want, splits())
+	t.trial.restart()
+	t.compare("a second instance", want, splits(), 0)
+	t.compare("the flag RETRY", want, splits(), abi.FlagRetry)
+	t.trial.restart()
+	t.compare("one line a batch", want, single, 0)
+	for _, line := range t.round {
+		if err := t.clock(line); err != nil {
+			t.blame(err)
+			return
 		}
 	}
-	return nil
+}
+
+// compare runs the lines of the round in another way.
+func (t *torturer) compare(way string, want [][]byte, sizes func(int) int, flags uint32) {
+	t.trial.flags = flags
+	got, err := t.trial.Rows(t.round, sizes)
+	t.trial.flags = 0
+	if err != nil {
+		t.blame(fmt.Errorf("%s: %w", way, err))
+		return
+	}
+	if err := sameRows(want, got); err != nil {
+		t.fault("unsteady", fmt.Errorf("%s gives other rows: %w", way, err), t.round)
+	}
+}
+
+// runLong lets the instance that runs all rounds have the lines, and looks at its
+// memory. One that an agent would replace is replaced here too.
+func (t *torturer) runLong(want [][]byte, sizes func(int) int) {
+	got, err := t.long.Rows(t.round, sizes)
+	if err != nil {
+		t.blame(fmt.Errorf("in round %d of one instance: %w", t.Rounds, err))
+		return
+	}
+	if err := sameRows(want, got); err != nil {
+		t.fault("unsteady", fmt.Errorf("an instance that has run %d rounds gives other rows: %w", t.Rounds, err), t.round)
+	}
+	t.MemoryLong = t.long.memory()
+	t.sizes = append(t.sizes, t.MemoryLong)
+	if t.MemoryLong > t.top {
+		t.fault("memory", fmt.Errorf("the memory of an instance has %d bytes after %d rounds, and an agent replaces it at %d; set aside what a batch needs once, and use it again", t.MemoryLong, t.Rounds, t.top), t.round)
+		t.long.restart()
+	}
+}
+
+// growsWithoutEnd reports whether sizes of memory go up in each of their quarters
+// after the first. A few sizes say nothing.
+func growsWithoutEnd(sizes []int64) bool {
+	n := len(sizes) / 4
+	if n < 4 {
+		return false
+	}
+	return sizes[n-1] < sizes[2*n-1] && sizes[2*n-1] < sizes[3*n-1] && sizes[3*n-1] < sizes[4*n-1]
 }
 
 // clock takes the time of a line, the best of three so that a pause of the machine
 // does not count. What is shorter than a word of text says nothing.
-func (r *TortureReport) clock(t *Trial, line []byte) error {
+func (t *torturer) clock(line []byte) error {
 	best := time.Duration(1<<63 - 1)
 	for range 3 {
 		began := time.Now()
-		if _, err := t.Rows([][]byte{line}, func(int) int { return 1 }); err != nil {
+		if _, err := t.trial.Rows([][]byte{line}, single); err != nil {
 			return err
 		}
 		best = min(best, time.Since(began))
 	}
-	if cost := float64(best.Nanoseconds()) / float64(len(line)+1); len(line) > 16 && cost > r.SlowestNanos {
-		r.SlowestNanos, r.Slowest = cost, line
+	if cost := float64(best.Nanoseconds()) / float64(len(line)+1); len(line) > 16 && cost > t.SlowestNanos {
+		t.SlowestNanos, t.Slowest = cost, line
 	}
 	return nil
 }
 
-// blame looks for the one line that fails by itself.
-func (h *Host) blame(ctx context.Context, o *Torture, r *TortureReport, why error) error {
-	for _, line := range r.round {
-		t, err := h.Try(ctx, o.Spec)
-		if err != nil {
-			return err
-		}
-		_, err = t.Rows([][]byte{line}, func(int) int { return 1 })
-		t.Close()
-		if err != nil {
-			r.fault("fault", err, [][]byte{line})
-			return nil
+// blame looks for the one line that fails by itself, in a new instance.
+func (t *torturer) blame(why error) {
+	for _, line := range t.round {
+		t.trial.restart()
+		if _, err := t.trial.Rows([][]byte{line}, single); err != nil {
+			t.fault("fault", err, [][]byte{line})
+			return
 		}
 	}
-	r.fault("fault", why, r.round)
-	return nil
+	t.fault("fault", why, t.round)
 }
 
 // memory is how large the linear memory is, 0 when no instance runs.

@@ -50,3 +50,28 @@ func TestTorture_FindsNothingInAGoodModule(t *testing.T) {
 	require.Equal(t, tortureLines, first.Lines)
 	require.Equal(t, first.round, tortured(t, `wt_put_int(r, 0, c.e - c.p);`).round)
 }
+
+func TestTorture_FindsRowsThatDependOnARetry(t *testing.T) {
+	report := tortured(t, `wt_put_int(r, 0, wt__in->flags & 2);`)
+	require.Len(t, report.Faults, 1)
+	require.Equal(t, "unsteady", report.Faults[0].Kind)
+	require.Contains(t, report.Faults[0].Error, "the flag RETRY gives other rows")
+}
+
+func TestTorture_FindsMemoryThatGrows(t *testing.T) {
+	report := tortured(t, `__builtin_wasm_memory_grow(0, 32);`)
+	require.Len(t, report.Faults, 1)
+	require.Equal(t, "memory", report.Faults[0].Kind)
+	require.Greater(t, report.MemoryLong, report.MemoryBefore)
+}
+
+func TestGrowsWithoutEnd(t *testing.T) {
+	f := func(want bool, sizes ...int64) {
+		t.Helper()
+		require.Equal(t, want, growsWithoutEnd(sizes))
+	}
+	f(false)
+	f(false, 1, 2, 3, 4, 5, 6, 7, 8)
+	f(true, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4)
+	f(false, 1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3)
+}

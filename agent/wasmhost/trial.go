@@ -25,6 +25,8 @@ type Trial struct {
 	notes   trialNotes
 	origin  *record.Origin
 	offset  int64
+	flags   uint32 // of every batch, beside those it has by itself
+	used    uint32 // capabilities that rows have used so far
 }
 
 // trialNotes is what a record does not keep, and a trial shows.
@@ -66,22 +68,25 @@ func (h *Host) Try(ctx context.Context, s Spec) (*Trial, error) {
 		Schema: p.Schema, program: p,
 		origin: &record.Origin{Path: "trial", Source: 1, Ledger: &record.Ledger{}},
 	}
-	for i, name := range []string{"join", "drop", "split", "route", "time", "dynamic_keys"} {
-		if p.Caps&(1<<i) != 0 {
-			t.Capabilities = append(t.Capabilities, name)
-		}
-	}
+	t.Capabilities = capabilityNames(p.Caps)
 	t.parser = &Parser{m: h.trial(p, &s), program: p}
 	t.parser.d.trial = &t.notes
 	return t, nil
 }
 
+// capabilityNames are the names of the capabilities whose bits are set.
+func capabilityNames(caps uint32) (names []string) {
+	for i, name := range []string{"join", "drop", "split", "route", "time", "dynamic_keys"} {
+		if caps&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Close frees the module.
 func (t *Trial) Close() {
-	if t.parser.in != nil {
-		t.parser.in.retire()
-		t.parser.in = nil
-	}
+	t.restart()
 	t.program.close()
 }
 
@@ -119,9 +124,10 @@ func (t *Trial) batch(lines [][]byte, final bool) (rows [][]byte, taken int, err
 		at += len(line) + 1
 	}
 	t.notes.kinds = t.notes.kinds[:0]
-	if lost := t.parser.show(b, final); lost != nil {
+	if lost := t.parser.show(b, final, t.flags); lost != nil {
 		return nil, 0, lost
 	}
+	t.noteUse(len(lines))
 	note := 0
 	for i := range t.parser.d.rows {
 		row, err := t.json(&t.parser.d.rows[i], &note, lines)
@@ -136,16 +142,60 @@ func (t *Trial) batch(lines [][]byte, final bool) (rows [][]byte, taken int, err
 	return rows, t.parser.left, nil
 }
 
+// noteUse notes the capabilities that the rows of a batch of n lines have used.
+func (t *Trial) noteUse(n int) {
+	use := func(is bool, capability uint32) {
+		if is {
+			t.used |= capability
+		}
+	}
+	use(t.parser.left < n, abi.CapJoin)
+	use(t.parser.d.badTimes > 0, abi.CapTime)
+	use(len(t.parser.keys.seen) > 0 || t.parser.keys.over > 0, abi.CapDynamicKeys)
+	for i := range t.parser.d.rows {
+		w := &t.parser.d.rows[i]
+		use(w.last-w.first > 1, abi.CapJoin)
+		use(w.drop, abi.CapDrop)
+		use(w.repeats, abi.CapSplit)
+		use(w.route != 0, abi.CapRoute)
+		use(w.time != 0, abi.CapTime)
+	}
+}
+
+// stopClock gives the module one time from now on, so that rows can be compared.
+func (t *Trial) stopClock() {
+	now := t.program.now()
+	t.program.now = func() int64 { return now }
+}
+
+// twin is another trial of the same program. It is not closed, but restarted when
+// it is no longer needed, before t is closed.
+func (t *Trial) twin() *Trial {
+	other := *t
+	other.notes = trialNotes{}
+	other.parser = &Parser{m: t.parser.m, program: t.program}
+	other.parser.d.trial = &other.notes
+	return &other
+}
+
+// restart lets the next batch have a new instance.
+func (t *Trial) restart() {
+	if t.parser.in != nil {
+		t.parser.in.retire()
+		t.parser.in = nil
+	}
+}
+
 // show hands a batch to the module and leaves the rows where they are. A fault is
 // returned, not mended.
-func (p *Parser) show(b *record.Batch, final bool) error {
+func (p *Parser) show(b *record.Batch, final bool, flags uint32) error {
 	if err := p.start(); err != nil {
 		return err
 	}
 	p.b, p.final = b, final
 	p.collect()
 	p.d.reset(p)
-	for s := (part{0, len(p.events), 0, final}); s.lo < s.hi; {
+	for s := (part{0, len(p.events), flags, final}); s.lo < s.hi; {
 		c := p.cut(s)
 		if c.tooLong {
 			return fmt.Errorf("line %d is longer than a module is given", s.lo+1)

@@ -23,7 +23,7 @@ func parserCommand() *cobra.Command {
 		Args:  usage(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(parserInitCommand(), parserBuildCommand(), parserTestCommand(), parserRunCommand(), parserInspectCommand(), parserBenchCommand(), parserFuzzCommand(), parserSignCommand())
+	cmd.AddCommand(parserInitCommand(), parserBuildCommand(), parserTestCommand(), parserRunCommand(), parserInspectCommand(), parserBenchCommand(), parserFuzzCommand(), parserConformanceCommand(), parserSignCommand())
 	return cmd
 }
 
@@ -140,30 +140,21 @@ func runCases(cmd *cobra.Command, dir, module string, update bool) error {
 }
 
 func parserRunCommand() *cobra.Command {
-	var config string
-	var tables []string
+	var t trialFlags
 	cmd := &cobra.Command{
 		Use:     "run FILE.wasm",
 		Short:   "Print the rows a module makes of the lines on standard input, as JSON",
 		Example: "  wasmtail parser run nginx.wasm < access.log",
 		Args:    usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec := wasmhost.Spec{Path: args[0], Config: []byte(config)}
-			if config != "" && !json.Valid(spec.Config) {
-				return &exitError{exitUsage, errors.New("--config is no valid JSON")}
-			}
-			for i, path := range tables {
-				table, err := wasmhost.OpenTable(fmt.Sprint(i), path)
-				if err != nil {
-					return &exitError{exitConfig, err}
-				}
-				spec.Tables = append(spec.Tables, table)
+			spec, err := t.spec(args[0])
+			if err != nil {
+				return err
 			}
 			return runModule(cmd, spec)
 		},
 	}
-	cmd.Flags().StringVar(&config, "config", "", "configuration of the module, as `JSON`")
-	cmd.Flags().StringArrayVar(&tables, "table", nil, "CSV `FILE` of a table to look up, once for each")
+	t.add(cmd)
 	return cmd
 }
 

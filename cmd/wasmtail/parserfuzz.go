@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -17,28 +16,26 @@ import (
 )
 
 func parserFuzzCommand() *cobra.Command {
-	var config, save, output string
+	var save, output string
+	var t trialFlags
 	o := wasmhost.Torture{}
 	cmd := &cobra.Command{
 		Use:   "fuzz FILE.wasm",
 		Short: "Try a module with hostile lines, made from those on standard input",
 		Long: `Try a module with hostile lines: empty and very long ones, bytes that are no
 text, and lines of standard input cut and changed at random. The same lines run in
-batches of random sizes, and one by one in a second instance: the rows must be the
-same. It ends with exit code 1 if the module failed.`,
+batches of random sizes in two instances, with the flag RETRY, one by one, and in
+an instance that runs all rounds: the rows must be the same, and the memory of the
+last must not grow without end. It ends with exit code 1 if the module failed.`,
 		Example: "  wasmtail parser fuzz nginx.wasm --time 30s < access.log",
 		Args:    usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Spec = wasmhost.Spec{Path: args[0], Config: []byte(config)}
-			if config != "" && !json.Valid(o.Spec.Config) {
-				return &exitError{exitUsage, errors.New("--config is no valid JSON")}
+			var err error
+			if o.Spec, err = t.spec(args[0]); err != nil {
+				return err
 			}
-			text, err := io.ReadAll(cmd.InOrStdin())
-			if err != nil {
-				return fmt.Errorf("cannot read the lines: %w", err)
-			}
-			if len(text) > 0 {
-				o.Lines = bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
+			if o.Lines, err = readLines(cmd); err != nil {
+				return err
 			}
 			host, err := openModules(silentLog())
 			if err != nil {
@@ -52,7 +49,7 @@ same. It ends with exit code 1 if the module failed.`,
 			return errors.Join(printFuzz(cmd, report, output), saveFaults(save, report))
 		},
 	}
-	cmd.Flags().StringVar(&config, "config", "", "configuration of the module, as `JSON`")
+	t.add(cmd)
 	cmd.Flags().StringVar(&save, "save", "", "write the lines of each fault to a file in `FOLDER`, which must be there")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "`NUMBER` that the lines depend on")
 	cmd.Flags().DurationVar(&o.Time, "time", 10*time.Second, "how long to try")
@@ -78,7 +75,7 @@ func printFuzz(cmd *cobra.Command, r *wasmhost.TortureReport, output string) err
 	}
 	fmt.Fprintf(&b, "%d rounds, %d lines, %d faults\n", r.Rounds, r.Lines, len(r.Faults))
 	fmt.Fprintf(&b, "slowest: %.1f ns/byte with the host's work: %.100q\n", r.SlowestNanos, r.Slowest)
-	fmt.Fprintf(&b, "memory: %d bytes, %d at most\n", r.MemoryBefore, r.MemoryAfter)
+	fmt.Fprintf(&b, "memory: %d bytes, %d at most after a round, %d after all rounds\n", r.MemoryBefore, r.MemoryAfter, r.MemoryLong)
 	_, err := cmd.OutOrStdout().Write([]byte(b.String()))
 	return errors.Join(faults, err)
 }

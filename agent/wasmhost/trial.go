@@ -329,3 +329,20 @@ func (h *Host) Inspect(path string) (Inspection, error) {
 	}
 	return out, nil
 }
+
+// Cost is what a module has used for the lines of a place.
+type Cost struct {
+	Units  int64 // of the meter: turns of loops and calls
+	Copied int64 // bytes of values that were not part of the lines
+	Memory int64 // of the instance, as it is now
+}
+
+// Cost tells what the parser's module has used since it serves its place. It is
+// called by the goroutine of the parser.
+func (p *Parser) Cost() Cost {
+	c := Cost{Units: p.m.spec.counters.units.Load(), Copied: p.m.spec.counters.copied.Load()}
+	if p.in != nil {
+		c.Memory = int64(p.in.mem.Size())
+	}
+	return c
+}

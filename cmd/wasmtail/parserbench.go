@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,94 +15,148 @@ import (
 )
 
 func parserBenchCommand() *cobra.Command {
-	var config, compare, regex string
+	var compare, regex string
 	var limit time.Duration
+	var t trialFlags
 	cmd := &cobra.Command{
 		Use:   "bench FILE.wasm",
 		Short: "Measure a module with the lines on standard input",
 		Long: `Measure a module with the lines on standard input: megabytes a second and
-nanoseconds a line, on one core, metered and with all checks, as in a pipeline.
-The native byte loop only looks at each byte of the lines for blanks, without a
-sandbox, and makes no fields: it is a yardstick, not a parser.`,
+nanoseconds a line, on one core, metered and with all checks, as in a pipeline;
+the meter's units for a byte, the bytes of values that are no part of the line, and
+the memory of the instance in the end. The native byte loop only looks at each byte
+of the lines for blanks, without a sandbox, and makes no fields: it is a yardstick,
+not a parser.`,
 		Example: `  wasmtail parser bench nginx.wasm < access.log
   wasmtail parser bench nginx.wasm --compare old.wasm --regex '^(?P<ip>\S+) ' < access.log`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if config != "" && !json.Valid([]byte(config)) {
-				return &exitError{exitUsage, errors.New("--config is no valid JSON")}
-			}
-			text, err := io.ReadAll(cmd.InOrStdin())
+			lines, err := readLines(cmd)
 			if err != nil {
-				return fmt.Errorf("cannot read the lines: %w", err)
-			}
-			b := &bench{cmd: cmd, lines: bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")), limit: limit, config: []byte(config)}
-			if len(text) == 0 {
-				return &exitError{exitUsage, fmt.Errorf("there are no lines on standard input")}
-			}
-			for _, path := range append(args, compare) {
-				if path == "" {
-					continue
-				}
-				if err := b.module(path); err != nil {
-					return err
-				}
-			}
-			if err := b.scan(); err != nil || regex == "" {
 				return err
 			}
-			return b.regex(regex)
+			if len(lines) == 0 {
+				return &exitError{exitUsage, errors.New("there are no lines on standard input")}
+			}
+			b := &bench{cmd: cmd, flags: t, lines: lines, limit: limit}
+			return b.run(args[0], compare, regex)
 		},
 	}
-	cmd.Flags().StringVar(&config, "config", "", "configuration of the module, as `JSON`")
+	t.add(cmd)
 	cmd.Flags().StringVar(&compare, "compare", "", "`FILE` of another module, measured with the same lines")
 	cmd.Flags().StringVar(&regex, "regex", "", "measure the built-in matcher with this `PATTERN` too")
 	cmd.Flags().DurationVar(&limit, "time", 2*time.Second, "how long to measure each")
 	return cmd
 }
 
-// bench measures with the lines it was given, which it repeats. The first figure
-// is what the others are compared with.
+// bench measures with the lines it was given, which it repeats.
 type bench struct {
-	cmd    *cobra.Command
-	lines  [][]byte
-	limit  time.Duration
-	config []byte
-	first  float64
+	cmd   *cobra.Command
+	flags trialFlags
+	lines [][]byte
+	limit time.Duration
+}
+
+// figure is what was measured of one thing.
+type figure struct {
+	name        string
+	size, lines int64
+	spent       time.Duration
+	more        string // further lines to print
+}
+
+func (f *figure) speed() float64 { return float64(f.size) / f.spent.Seconds() / 1e6 }
+
+// print prints the figure, and how fast it is beside others.
+func (f *figure) print(w io.Writer, others ...*figure) error {
+	line := fmt.Sprintf("%-32s %8.1f MB/s %8.1f ns/line", f.name, f.speed(), float64(f.spent.Nanoseconds())/float64(f.lines))
+	for i, o := range others {
+		line += fmt.Sprintf("%c %.2f of %s", " ,"[min(i, 1)], f.speed()/o.speed(), o.name)
+	}
+	_, err := fmt.Fprintf(w, "%s\n%s", line, f.more)
+	return err
 }
 
 // batchLines is about how many lines a batch of a pipeline has.
 const batchLines = 2000
 
-func (b *bench) module(path string) error {
+// run measures all there is to measure, and prints it.
+func (b *bench) run(path, compare, regex string) error {
+	loop, err := b.scan()
+	if err != nil {
+		return err
+	}
+	beside := []*figure{loop}
+	if compare != "" {
+		other, err := b.module(compare)
+		if err != nil {
+			return err
+		}
+		beside = append(beside, other)
+	}
+	f, err := b.module(path)
+	if err != nil {
+		return err
+	}
+	if err := f.print(b.cmd.OutOrStdout(), beside...); err != nil {
+		return err
+	}
+	for _, other := range beside[1:] {
+		if err := other.print(b.cmd.OutOrStdout(), loop); err != nil {
+			return err
+		}
+	}
+	if regex != "" {
+		matcher, err := b.regex(regex)
+		if err != nil {
+			return err
+		}
+		if err := matcher.print(b.cmd.OutOrStdout(), loop); err != nil {
+			return err
+		}
+	}
+	return loop.print(b.cmd.OutOrStdout())
+}
+
+// module measures a module, and what it costs.
+func (b *bench) module(path string) (*figure, error) {
 	host, err := openModules(silentLog())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer host.Close()
-	m, err := host.Module(b.cmd.Context(), wasmhost.Spec{Pipeline: "bench", Stage: "wasm#1", Path: path, Config: b.config})
+	spec, err := b.flags.spec(path)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	spec.Pipeline, spec.Stage = "bench", "wasm#1"
+	m, err := host.Module(b.cmd.Context(), spec)
+	if err != nil {
+		return nil, err
 	}
 	if s := host.Status()[0]; s.State != wasmhost.Serving {
-		return &exitError{exitFaults, fmt.Errorf("%s", s.Reason)}
+		return nil, &exitError{exitFaults, fmt.Errorf("%s", s.Reason)}
 	}
 	p := m.NewParser()
 	defer p.Close()
-	if err := b.measure(path, func(batch *record.Batch) error { return p.Process(context.Background(), batch) }); err != nil {
-		return err
+	f, err := b.measure(path, func(batch *record.Batch) error { return p.Process(b.cmd.Context(), batch) })
+	if err != nil {
+		return nil, err
 	}
-	s := host.Status()[0]
-	_, err = fmt.Fprintf(b.cmd.OutOrStdout(), "  %.1f %% parsed, %.1f %% not of the format, %.1f %% errors, %.1f %% failed\n",
-		share(s.Parsed, s.Lines), share(s.NoMatch, s.Lines), share(s.Errors, s.Lines), share(s.Failed+s.Bypassed, s.Lines))
-	return err
+	s, cost := host.Status()[0], p.Cost()
+	f.more = fmt.Sprintf("  %.1f %% parsed, %.1f %% not of the format, %.1f %% errors, %.1f %% failed\n",
+		share(s.Parsed, s.Lines), share(s.NoMatch, s.Lines), share(s.Errors, s.Lines), share(s.Failed+s.Bypassed, s.Lines)) +
+		fmt.Sprintf("  %.3f units/byte, %.1f bytes copied/line, %d bytes of memory after %d lines\n",
+			float64(cost.Units)/float64(f.size), float64(cost.Copied)/float64(f.lines), cost.Memory, f.lines)
+	return f, nil
 }
 
 func share(n, of int64) float64 { return 100 * float64(n) / float64(max(1, of)) }
 
 // scan measures a plain native loop over the bytes of the same lines.
-func (b *bench) scan() error {
+func (b *bench) scan() (*figure, error) {
 	blanks := 0
-	err := b.measure("native byte loop, finds blanks", func(batch *record.Batch) error {
+	f, err := b.measure("the native loop", func(batch *record.Batch) error {
 		for i := range batch.Records {
 			for _, c := range batch.Records[i].Raw {
 				if c == ' ' {
@@ -115,19 +167,19 @@ func (b *bench) scan() error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = fmt.Fprintf(b.cmd.OutOrStdout(), "  %d blanks seen\n", blanks)
-	return err
+	f.more = fmt.Sprintf("  looks at each byte, found %d blanks, and makes no fields\n", blanks)
+	return f, nil
 }
 
-func (b *bench) regex(expr string) error {
+func (b *bench) regex(expr string) (*figure, error) {
 	re, err := pattern.Compile(expr)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return nil, &exitError{exitUsage, err}
 	}
 	at := make([]int, 0, 2*(re.NumSubexp()+1))
-	return b.measure("built-in regex", func(batch *record.Batch) error {
+	return b.measure("the built-in regex", func(batch *record.Batch) error {
 		for i := range batch.Records {
 			re.FindSubmatchIndex(at, batch.Records[i].Raw)
 		}
@@ -135,13 +187,12 @@ func (b *bench) regex(expr string) error {
 	})
 }
 
-// measure runs batches for the time that was asked for, and prints the figure.
-func (b *bench) measure(name string, process func(*record.Batch) error) error {
+// measure runs batches for the time that was asked for.
+func (b *bench) measure(name string, process func(*record.Batch) error) (*figure, error) {
 	batch := record.Get(&record.Origin{Path: "bench", Source: 1, Ledger: &record.Ledger{}})
 	defer batch.Release()
-	var spent time.Duration
-	var size, lines int64
-	for at := 0; spent < b.limit; at = (at + batchLines) % len(b.lines) {
+	f := &figure{name: name}
+	for at := 0; f.spent < b.limit; {
 		part := b.lines[at:min(len(b.lines), at+batchLines)]
 		raw, pos := batch.Copy(bytes.Join(part, []byte("\n"))), 0
 		for _, line := range part {
@@ -151,20 +202,15 @@ func (b *bench) measure(name string, process func(*record.Batch) error) error {
 		batch.Final = true
 		began := time.Now()
 		err := process(batch)
-		spent += time.Since(began)
+		f.spent += time.Since(began)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		size, lines = size+int64(len(raw)), lines+int64(len(part))
+		f.size, f.lines = f.size+int64(len(raw)), f.lines+int64(len(part))
 		batch.Reset()
-		if at+batchLines >= len(b.lines) {
-			at = -batchLines
+		if at += batchLines; at >= len(b.lines) {
+			at = 0
 		}
 	}
-	speed := float64(size) / spent.Seconds() / 1e6
-	if b.first == 0 {
-		b.first = speed
-	}
-	_, err := fmt.Fprintf(b.cmd.OutOrStdout(), "%-40s %8.1f MB/s %8.1f ns/line %6.2f of the first\n", name, speed, float64(spent.Nanoseconds())/float64(lines), speed/b.first)
-	return err
+	return f, nil
 }

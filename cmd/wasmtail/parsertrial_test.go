@@ -103,3 +103,23 @@ func TestParserFuzz_SavesTheLineThatFails(t *testing.T) {
 	require.Contains(t, out, "1 rounds, 32 lines, 0 faults\n")
 	require.Contains(t, out, " after all rounds\n")
 }
+
+func TestParserBench_SaysWhatAModuleCosts(t *testing.T) {
+	s := newShell(t)
+	module := s.build(breakerDir)
+	out, said, code := s.run("one two\nthree\n", "bench", module, "--time", "20ms", "--compare", module, "--regex", "^(\\S+)")
+	require.Equal(t, 0, code, said)
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	require.Len(t, lines, 9, out)
+	require.Regexp(t, `^\S+breaker\.wasm +[0-9.]+ MB/s +[0-9.]+ ns/line  [0-9.]+ of the native loop, [0-9.]+ of \S+breaker\.wasm$`, lines[0])
+	require.Equal(t, "  100.0 % parsed, 0.0 % not of the format, 0.0 % errors, 0.0 % failed", lines[1])
+	require.Regexp(t, `^  [0-9]+\.[0-9]{3} units/byte, 0\.0 bytes copied/line, [0-9]+ bytes of memory after [0-9]+ lines$`, lines[2])
+	require.NotContains(t, lines[2], " 0.000 units")
+	require.Regexp(t, `breaker\.wasm .*  [0-9.]+ of the native loop$`, lines[3])
+	require.Regexp(t, `^the built-in regex .* of the native loop$`, lines[6])
+	require.Regexp(t, `^the native loop +[0-9.]+ MB/s +[0-9.]+ ns/line$`, lines[7])
+
+	_, said, code = s.run("", "bench", module)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, said, "there are no lines on standard input")
+}

@@ -45,6 +45,9 @@ type Options struct {
 	// Ready, if set, is called once when all pipelines run, with the address of
 	// the admin listener ("" when it is off).
 	Ready func(admin string)
+	// Reload, if set, asks for the configuration to be read again, by Load.
+	Reload <-chan os.Signal
+	Load   func() (*config.File, error)
 }
 
 // agent is a running agent.
@@ -53,10 +56,36 @@ type agent struct {
 	state       *state
 	checkpoints *checkpoint.Store
 	started     time.Time
-	pipelines   map[string]*pipeline.Pipeline
-	inputs      map[string]pipeline.Input
-	outlets     map[string]*pipeline.Outlet
 	modules     *wasmhost.Host
+	bandwidth   *rate.Limiter // of all outlets together
+	processors  int           // that the system lets this process use
+
+	mu     sync.Mutex // guards what follows against those who ask for the status
+	active set
+	config ConfigStatus
+}
+
+// set is what runs of one configuration.
+type set struct {
+	file      *config.File
+	pipelines map[string]*running
+	outlets   map[string]*outlet
+}
+
+// running is a pipeline with its input.
+type running struct {
+	input    pipeline.Input
+	pipeline *pipeline.Pipeline
+	stop     context.CancelFunc // ends the input; what it has emitted goes on
+	stopNow  context.CancelFunc // gives back what waits for a full queue
+	ended    chan struct{}
+}
+
+// outlet is an outlet that sends.
+type outlet struct {
+	*pipeline.Outlet
+	stop  context.CancelFunc // gives back what is not sent
+	ended chan struct{}
 }
 
 const (
@@ -93,20 +122,22 @@ func Run(ctx context.Context, o Options) error {
 		}
 		o.Log.Info("the checkpoints are saved again")
 	}
-	applyLimits(o.File.Limits)
-	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now()}
+	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now(), bandwidth: rate.NewLimiter(rate.Inf, 0), processors: runtime.GOMAXPROCS(0)}
+	a.applyLimits(o.File.Limits)
 	if a.modules, err = openModules(o); err != nil {
 		return errors.Join(err, checkpoints.Close())
 	}
 	defer a.modules.Close()
-	if err := a.build(ctx); err != nil {
+	first, err := a.build(ctx, o.File, set{})
+	if err != nil {
 		return errors.Join(err, checkpoints.Close())
 	}
+	a.active, a.config.LoadedAt = first, a.started
 	admin, err := a.listenAdmin()
 	if err != nil {
 		return errors.Join(err, checkpoints.Close())
 	}
-	o.Log.WithFields(logrus.Fields{"agent": st.agentID, "pipelines": len(a.pipelines), "version": o.Version}).Info("running")
+	o.Log.WithFields(logrus.Fields{"agent": st.agentID, "pipelines": len(first.pipelines), "version": o.Version}).Info("running")
 	if o.Ready != nil {
 		o.Ready(admin.addr())
 	}
@@ -127,14 +158,26 @@ func openModules(o Options) (*wasmhost.Host, error) {
 	return wasmhost.Open(options)
 }
 
-// applyLimits sets what the runtime can keep by itself.
-func applyLimits(l config.Limits) {
+// applyLimits sets what the runtime can keep by itself, and the bandwidth.
+func (a *agent) applyLimits(l config.Limits) {
 	if l.Memory > 0 {
 		debug.SetMemoryLimit(int64(float64(l.Memory) * heapShare))
 	}
-	if procs := int(math.Ceil(l.CPU)); procs > 0 && procs < runtime.GOMAXPROCS(0) {
+	procs := a.processors
+	if limit := int(math.Ceil(l.CPU)); limit > 0 && limit < procs {
+		procs = limit
+	}
+	if procs != runtime.GOMAXPROCS(0) {
 		runtime.GOMAXPROCS(procs)
 	}
+	if l.Bandwidth == 0 {
+		a.bandwidth.SetLimit(rate.Inf)
+		a.bandwidth.SetBurst(math.MaxInt32)
+		return
+	}
+	// A burst of a tenth of a second keeps any second below 1.1 times the limit.
+	a.bandwidth.SetLimit(rate.Limit(l.Bandwidth))
+	a.bandwidth.SetBurst(max(1, int(l.Bandwidth)/10))
 }
 
 // run starts everything, and stops it in order once ctx ends.
@@ -148,27 +191,30 @@ func (a *agent) run(ctx context.Context) error {
 	})
 	defer stopTimer()
 
-	var outlets, pipelines, saver sync.WaitGroup
+	var saver sync.WaitGroup
 	saving, stopSaving := context.WithCancel(context.WithoutCancel(ctx))
 	defer saver.Wait()
 	defer stopSaving()
 	saver.Go(func() { a.checkpoints.Run(saving) })
 	saver.Go(func() { a.modules.Run(saving) })
-	for _, o := range a.outlets {
-		outlets.Go(func() { o.Run(hard) })
+	r := runner{soft: soft, hard: hard, fail: stopSoft}
+	r.start(a.active, set{})
+	for soft.Err() == nil {
+		select {
+		case <-soft.Done():
+		case <-a.o.Reload:
+			a.reload(r)
+		}
 	}
-	for name, p := range a.pipelines {
-		pipelines.Go(func() {
-			if err := p.Run(soft, hard); err != nil {
-				stopSoft(fmt.Errorf("pipeline %s ended: %w", name, err))
-			}
-		})
+	for _, p := range a.active.pipelines {
+		<-p.ended
 	}
-	pipelines.Wait()
-	for _, o := range a.outlets {
+	for _, o := range a.active.outlets {
 		o.Close()
 	}
-	outlets.Wait()
+	for _, o := range a.active.outlets {
+		<-o.ended
+	}
 	if ctx.Err() == nil {
 		return context.Cause(soft)
 	}
@@ -176,57 +222,95 @@ func (a *agent) run(ctx context.Context) error {
 	return nil
 }
 
-// build makes outlets and pipelines; nothing runs yet.
-func (a *agent) build(ctx context.Context) error {
-	file := a.o.File
-	a.pipelines, a.inputs, a.outlets = map[string]*pipeline.Pipeline{}, map[string]pipeline.Input{}, map[string]*pipeline.Outlet{}
-	if err := a.buildOutlets(); err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(file.Pipelines)) {
-		if err := a.buildPipeline(ctx, name, file.Pipelines[name]); err != nil {
-			return fmt.Errorf("cannot build pipeline %s: %w", name, err)
-		}
-	}
-	return nil
+// runner starts what a configuration has.
+type runner struct {
+	soft, hard context.Context //nolint:containedctx // those of run
+	fail       func(error)     // ends the agent
 }
 
-func (a *agent) buildOutlets() error {
-	file := a.o.File
+// start runs what is in s and not in before.
+func (r runner) start(s, before set) {
+	for name, o := range s.outlets {
+		if before.outlets[name] != o {
+			ctx, stop := context.WithCancel(r.hard)
+			o.stop = stop
+			go func() {
+				defer close(o.ended)
+				o.Run(ctx)
+			}()
+		}
+	}
+	for name, p := range s.pipelines {
+		if before.pipelines[name] != p {
+			soft, stop := context.WithCancel(r.soft)
+			hard, stopNow := context.WithCancel(r.hard)
+			p.stop, p.stopNow = stop, stopNow
+			go func() {
+				defer close(p.ended)
+				if err := p.pipeline.Run(soft, hard); err != nil {
+					r.fail(fmt.Errorf("pipeline %s ended: %w", name, err))
+				}
+			}()
+		}
+	}
+}
+
+// build makes the outlets and pipelines of a configuration; nothing of it runs
+// yet. What is as it was before is taken over.
+func (a *agent) build(ctx context.Context, file *config.File, before set) (set, error) {
+	s := set{file: file, pipelines: map[string]*running{}, outlets: map[string]*outlet{}}
+	for _, name := range slices.Sorted(maps.Keys(file.Outputs)) {
+		if before.sameOutput(name, file) {
+			s.outlets[name] = before.outlets[name]
+			continue
+		}
+		o, err := a.buildOutlet(name, file.Outputs[name])
+		if err != nil {
+			s.abandon(before)
+			return set{}, err
+		}
+		s.outlets[name] = &outlet{Outlet: o, ended: make(chan struct{})}
+	}
+	for _, name := range slices.Sorted(maps.Keys(file.Pipelines)) {
+		if before.samePipeline(name, file) {
+			s.pipelines[name] = before.pipelines[name]
+			continue
+		}
+		p, err := a.buildPipeline(ctx, name, s)
+		if err != nil {
+			s.abandon(before)
+			return set{}, fmt.Errorf("cannot build pipeline %s: %w", name, err)
+		}
+		s.pipelines[name] = p
+	}
+	return s, nil
+}
+
+func (a *agent) buildOutlet(name string, block config.Block) (*pipeline.Outlet, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "unknown"
 	}
 	env := OutputEnv{AgentID: a.state.agentID, Hostname: hostname, Version: a.o.Version}
-	var bandwidth *rate.Limiter
-	if bw := file.Limits.Bandwidth; bw > 0 {
-		// A burst of a tenth of a second keeps any second below 1.1 times the limit.
-		bandwidth = rate.NewLimiter(rate.Limit(bw), max(1, int(bw)/10))
+	output, err := a.o.Plugins.Outputs[block.Type].Build(block.Config, env)
+	if err != nil {
+		return nil, fmt.Errorf("cannot build output %s: %w", name, err)
 	}
-	for _, name := range slices.Sorted(maps.Keys(file.Outputs)) {
-		block := file.Outputs[name]
-		output, err := a.o.Plugins.Outputs[block.Type].Build(block.Config, env)
-		if err != nil {
-			return fmt.Errorf("cannot build output %s: %w", name, err)
-		}
-		a.outlets[name], err = pipeline.NewOutlet(pipeline.OutletConfig{
-			Name: name, Output: output, QueueBytes: queueBytes, Senders: sendersPerOutput,
-			Bandwidth: bandwidth, Rejected: a.state.putAside, Log: a.o.Log,
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return pipeline.NewOutlet(pipeline.OutletConfig{
+		Name: name, Output: output, QueueBytes: queueBytes, Senders: sendersPerOutput,
+		Bandwidth: a.bandwidth, Rejected: a.state.putAside, Log: a.o.Log,
+	})
 }
 
-func (a *agent) buildPipeline(ctx context.Context, name string, p config.Pipeline) error {
+// buildPipeline makes a pipeline of s.file, with the outlets of s.
+func (a *agent) buildPipeline(ctx context.Context, name string, s set) (*running, error) {
+	p := s.file.Pipelines[name]
 	input, err := a.o.Plugins.Inputs[p.Input.Type].Build(p.Input.Config, InputEnv{
 		Pipeline: name, Checkpoints: a.checkpoints, Batch: p.Batch, Readers: p.Workers,
-		OpenFilesMax: openFilesMax(a.o.File.Limits), SpoolDir: a.o.File.DataDir, Log: a.o.Log.WithField("pipeline", name),
+		OpenFilesMax: openFilesMax(s.file.Limits), SpoolDir: s.file.DataDir, Log: a.o.Log.WithField("pipeline", name),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	age := pipeline.AgePolicy{After: p.MaxAge.After, Drop: p.MaxAge.Action == "drop"}
 	if p.MaxAge.Action == "keep" {
@@ -234,19 +318,21 @@ func (a *agent) buildPipeline(ctx context.Context, name string, p config.Pipelin
 	}
 	var outlets []*pipeline.Outlet
 	for _, o := range p.Outputs {
-		outlets = append(outlets, a.outlets[o])
+		outlets = append(outlets, s.outlets[o].Outlet)
 	}
 	routes, err := Routes(p.Processors)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	a.inputs[name] = input
-	a.pipelines[name], err = pipeline.New(pipeline.Config{
+	built, err := pipeline.New(pipeline.Config{
 		Name: name, Logstore: p.Logstore, Input: input, Outlets: outlets, Lanes: p.Workers, Age: age, Log: a.o.Log,
 		Routes: routes,
 		NewStages: func() ([]pipeline.Stage, error) {
 			return a.o.Plugins.Stages(p.Processors, ProcessorEnv{Context: ctx, Modules: a.modules, Pipeline: name})
 		},
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return &running{input: input, pipeline: built, ended: make(chan struct{})}, nil
 }

@@ -15,6 +15,7 @@ type Status struct {
 	Version   string           `json:"version"`
 	Started   time.Time        `json:"started"`
 	DataDir   string           `json:"data_dir"`
+	Config    ConfigStatus     `json:"config"`
 	Pipelines []PipelineStatus `json:"pipelines"`
 	Outputs   []OutputStatus   `json:"outputs"`
 	// Modules are the parser modules, one for each wasm processor.
@@ -42,18 +43,24 @@ type OutputStatus struct {
 }
 
 func (a *agent) status() Status {
-	s := Status{AgentID: a.state.agentID, Version: a.o.Version, Started: a.started, DataDir: a.o.File.DataDir, Modules: a.modules.Status()}
-	for _, name := range slices.Sorted(maps.Keys(a.pipelines)) {
-		p := a.o.File.Pipelines[name]
+	a.mu.Lock()
+	active, c := a.active, a.config
+	a.mu.Unlock()
+	s := Status{
+		AgentID: a.state.agentID, Version: a.o.Version, Started: a.started, DataDir: active.file.DataDir,
+		Config: c, Modules: a.modules.Status(),
+	}
+	for _, name := range slices.Sorted(maps.Keys(active.pipelines)) {
+		p := active.file.Pipelines[name]
 		ps := PipelineStatus{Name: name, Input: p.Input.Type, Logstore: p.Logstore, Outputs: p.Outputs}
-		if files, ok := a.inputs[name].(FileLister); ok {
+		if files, ok := active.pipelines[name].input.(FileLister); ok {
 			ps.Files = files.Status()
 		}
 		s.Pipelines = append(s.Pipelines, ps)
 	}
-	for _, name := range slices.Sorted(maps.Keys(a.outlets)) {
-		o := a.outlets[name]
-		os := OutputStatus{Name: name, Type: a.o.File.Outputs[name].Type, QueuedBytes: o.Queued()}
+	for _, name := range slices.Sorted(maps.Keys(active.outlets)) {
+		o := active.outlets[name]
+		os := OutputStatus{Name: name, Type: active.file.Outputs[name].Type, QueuedBytes: o.Queued()}
 		if err, since := o.Health(); err != nil {
 			os.Error, os.FailingSince = err.Error(), since
 		}

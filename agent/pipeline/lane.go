@@ -132,7 +132,9 @@ func (p *Pipeline) handle(hard context.Context, l *lane, d parcel) {
 	}
 	report := &joint{left: len(p.c.Outlets)*len(parts) + 1}
 	origin, root, bytes := b.Origin, trace.SpanFromContext(d.ctx), b.End-b.Start
+	p.flying.Add(1)
 	report.done = func(err error) {
+		defer p.flying.Done()
 		if err == nil || errors.Is(err, ErrRejected) {
 			origin.Ledger.Acked.Add(records, bytes)
 		}

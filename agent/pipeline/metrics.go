@@ -61,19 +61,18 @@ type outletMetrics struct {
 	ok, failed, all, component metric.MeasurementOption
 }
 
-func newOutletMetrics(name string, queued func() int64) (*outletMetrics, error) {
+func newOutletMetrics(name string) (*outletMetrics, error) {
 	m := &outletMetrics{}
 	label := attribute.String("output", name)
 	m.all = metric.WithAttributeSet(attribute.NewSet(label))
 	m.ok = metric.WithAttributeSet(attribute.NewSet(label, attribute.String("outcome", "success")))
 	m.failed = metric.WithAttributeSet(attribute.NewSet(label, attribute.String("outcome", "failure")))
 	m.component = metric.WithAttributeSet(attribute.NewSet(attribute.String("component_id", name), attribute.String("component_kind", "output")))
-	var errs [5]error
+	var errs [4]error
 	m.sent, errs[0] = telemetry.SentBytes.Counter()
 	m.refused, errs[1] = telemetry.RejectedBytes.Counter()
 	m.errors, errs[2] = telemetry.Errors.Counter()
 	m.seconds, errs[3] = telemetry.AckLatency.Histogram()
-	errs[4] = telemetry.BufferBytes.Observe(queued, m.all)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}

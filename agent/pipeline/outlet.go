@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/wasmtail/wasmtail/agent/queue"
+	"github.com/wasmtail/wasmtail/internal/telemetry"
 )
 
 // RetryError is an error of Output.Send that names the earliest time for the
@@ -68,7 +70,7 @@ const (
 func NewOutlet(c OutletConfig) (*Outlet, error) {
 	o := &Outlet{name: c.Name, output: c.Output, queue: queue.New(c.QueueBytes), c: c}
 	var err error
-	if o.metrics, err = newOutletMetrics(c.Name, o.queue.Bytes); err != nil {
+	if o.metrics, err = newOutletMetrics(c.Name); err != nil {
 		return nil, fmt.Errorf("cannot make metrics of output %s: %w", c.Name, err)
 	}
 	return o, nil
@@ -77,6 +79,12 @@ func NewOutlet(c OutletConfig) (*Outlet, error) {
 // Run sends until Close was called and everything is delivered, or ctx ends;
 // then what is left is given back unacknowledged.
 func (o *Outlet) Run(ctx context.Context) {
+	gauge, err := telemetry.BufferBytes.Observe(o.queue.Bytes, o.metrics.all)
+	if err != nil {
+		o.c.Log.WithError(err).WithField("output", o.name).Error("the waiting bytes of an output cannot be shown in the metrics")
+	} else {
+		defer func() { _ = gauge.Unregister() }() // it fails only for what is not registered
+	}
 	var senders sync.WaitGroup
 	for range max(1, o.c.Senders) {
 		senders.Go(func() {
@@ -92,6 +100,11 @@ func (o *Outlet) Run(ctx context.Context) {
 	senders.Wait()
 	o.queue.Close()
 	o.queue.Discard(fmt.Errorf("output %s stopped before the batch was sent", o.name))
+	if c, ok := o.output.(io.Closer); ok {
+		if err := c.Close(); err != nil {
+			o.c.Log.WithError(err).WithField("output", o.name).Error("an output was not closed well")
+		}
+	}
 }
 
 // Close lets Run return when everything is delivered.

@@ -54,6 +54,7 @@ type Pipeline struct {
 	lanes   []*lane
 	metrics *pipelineMetrics
 	tracer  trace.Tracer
+	flying  sync.WaitGroup // parts of batches of which an outlet has not had its word
 }
 
 // parcel is a delivery on its way, under the trace that began with it.
@@ -107,6 +108,38 @@ func (p *Pipeline) Run(ctx, hard context.Context) error {
 		return fmt.Errorf("cannot go on with the input of pipeline %s: %w", p.c.Name, err)
 	}
 	return nil
+}
+
+// Settle waits, once Run has returned, until every outlet has said what became of
+// every batch. When ctx ends before, what no sender has is given back, to be read
+// again; a payload that is being sent ends as it would have.
+func (p *Pipeline) Settle(ctx context.Context) {
+	settled := make(chan struct{})
+	go func() { // it ends with the last payload that is being sent
+		p.flying.Wait()
+		close(settled)
+	}()
+	select {
+	case <-settled:
+	case <-ctx.Done():
+	}
+	for i, o := range p.c.Outlets {
+		var places []int
+		for _, l := range p.lanes {
+			places = append(places, l.places[i])
+		}
+		o.queue.Withdraw(places, fmt.Errorf("pipeline %s was stopped before the batch was sent", p.c.Name))
+	}
+}
+
+// Close frees a pipeline that was never run.
+func (p *Pipeline) Close() {
+	for _, l := range p.lanes {
+		l.close()
+	}
+	settled, cancel := context.WithCancel(context.Background())
+	cancel()
+	p.Settle(settled)
 }
 
 func (p *Pipeline) emit(ctx context.Context, d Delivery) error {

@@ -217,6 +217,65 @@ func TestWhatWasNotSentIsGivenBackAtAHardStop(t *testing.T) {
 	})
 }
 
+// TestAPipelineThatEndsLeavesTheOutletToOthers stops one of two pipelines of an
+// output that is away: what it had waiting is given back, the other's is not.
+func TestAPipelineThatEndsLeavesTheOutletToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var healed atomic.Bool
+		to := &lines{fail: func() error {
+			if healed.Load() {
+				return nil
+			}
+			return errors.New("connection refused")
+		}}
+		o := outlet(t, "away", to, nil)
+		start := func(in *numbered) (p *pipeline.Pipeline, stop, stopNow context.CancelFunc, ended chan struct{}) {
+			p, err := pipeline.New(pipeline.Config{
+				Name: "p", Input: in, Log: discard(), Outlets: []*pipeline.Outlet{o},
+				NewStages: func() ([]pipeline.Stage, error) { return nil, nil },
+			})
+			require.NoError(t, err)
+			soft, stop := context.WithCancel(t.Context())
+			hard, stopNow := context.WithCancel(t.Context())
+			ended = make(chan struct{})
+			go func() {
+				defer close(ended)
+				require.NoError(t, p.Run(soft, hard))
+			}()
+			return p, stop, stopNow, ended
+		}
+		sending, stopSending := context.WithCancel(t.Context())
+		var outlets sync.WaitGroup
+		outlets.Go(func() { o.Run(sending) })
+		leaves, stays := &numbered{sources: 1, batches: 50, records: 100}, &numbered{sources: 1, batches: 5, records: 100}
+		p, stop, stopNow, ended := start(leaves)
+		other, stopOther, _, otherEnded := start(stays)
+		synctest.Wait() // the queue is full
+
+		stop()
+		stopNow()
+		<-ended
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		p.Settle(over)
+		require.Zero(t, leaves.acked.Load())
+		require.Positive(t, leaves.lost.Load())
+		lost := leaves.lost.Load()
+
+		healed.Store(true)
+		<-otherEnded
+		other.Settle(t.Context())
+		stopOther()
+		require.EqualValues(t, 5, stays.acked.Load(), "the other's are all delivered")
+		require.Equal(t, lost, leaves.lost.Load())
+		require.LessOrEqual(t, leaves.acked.Load(), int64(1), "but for the payload that was being sent")
+		o.Close()
+		outlets.Wait()
+		stopSending()
+		require.Zero(t, o.Queued())
+	})
+}
+
 // dropOdd is a processor plug-in that removes records with an odd number and
 // fails those that end in 8.
 type dropOdd struct{}

@@ -62,7 +62,8 @@ type Encoder interface {
 	Encode(ctx context.Context, dst []byte, b *record.Batch) ([]byte, error)
 }
 
-// Output delivers payloads.
+// Output delivers payloads. One with a Close method is closed when it is used no
+// more.
 type Output interface {
 	// NewEncoder returns an encoder for one lane of the named pipeline.
 	NewEncoder(pipeline, logstore string) Encoder

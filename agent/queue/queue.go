@@ -13,6 +13,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -31,6 +32,7 @@ type Queue struct {
 	taken  chan struct{} // closed and replaced when a payload leaves
 	put    chan struct{} // closed and replaced when a lane becomes ready
 	free   [][]byte      // payload buffers for reuse
+	spare  []int         // numbers of lanes that were withdrawn
 }
 
 type lane struct {
@@ -39,6 +41,7 @@ type lane struct {
 	head   int
 	held   int // waiting and lent
 	lent   bool
+	gone   bool // withdrawn
 }
 
 type item struct {
@@ -60,6 +63,12 @@ func New(bytesMax int64) *Queue {
 func (q *Queue) Lane() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if last := len(q.spare) - 1; last >= 0 {
+		n := q.spare[last]
+		q.spare = q.spare[:last]
+		q.lanes[n] = &lane{number: n}
+		return n
+	}
 	q.lanes = append(q.lanes, &lane{number: len(q.lanes)})
 	return len(q.lanes) - 1
 }
@@ -76,6 +85,10 @@ func (q *Queue) Put(ctx context.Context, payload []byte, laneNumber int, done fu
 			return payload, ErrClosed
 		}
 		l := q.lanes[laneNumber]
+		if l.gone {
+			q.mu.Unlock()
+			return payload, ErrClosed
+		}
 		if q.bytes+int64(len(payload)) <= q.bytesMax || l.held == 0 {
 			q.putLocked(l, payload, done)
 			spare = q.spareLocked(len(payload))
@@ -178,6 +191,9 @@ func (l *Lease) Release(err error) {
 	q.bytes -= int64(len(l.Payload))
 	l.lane.held--
 	l.lane.lent = false
+	if l.lane.gone {
+		q.spare = append(q.spare, l.lane.number)
+	}
 	if l.lane.head < len(l.lane.items) {
 		q.readyLocked(l.lane)
 	}
@@ -203,18 +219,50 @@ func (q *Queue) Close() {
 	q.taken = make(chan struct{})
 }
 
+// Withdraw ends the use of some lanes: done is called with err for the payloads
+// that no sender has. One that is lent ends as it would have. The numbers may be
+// given to others afterwards.
+func (q *Queue) Withdraw(lanes []int, err error) {
+	q.mu.Lock()
+	var dones []func(error)
+	for _, n := range lanes {
+		l := q.lanes[n]
+		if l.gone {
+			continue
+		}
+		dones = append(dones, q.emptyLocked(l)...)
+		l.gone = true
+		q.ready = slices.DeleteFunc(q.ready, func(other *lane) bool { return other == l })
+		if !l.lent {
+			q.spare = append(q.spare, n)
+		}
+	}
+	close(q.taken)
+	q.taken = make(chan struct{})
+	q.mu.Unlock()
+	for _, done := range dones {
+		done(err)
+	}
+}
+
+// emptyLocked takes what waits out of a lane.
+func (q *Queue) emptyLocked(l *lane) (dones []func(error)) {
+	for _, it := range l.items[l.head:] {
+		q.bytes -= int64(len(it.payload))
+		l.held--
+		dones = append(dones, it.done)
+	}
+	l.items, l.head = nil, 0
+	return dones
+}
+
 // Discard ends the wait for everything that is neither sent nor lent: done is
 // called with err, so that its bytes are read again after a restart.
 func (q *Queue) Discard(err error) {
 	q.mu.Lock()
 	var dones []func(error)
 	for _, l := range q.lanes {
-		for _, it := range l.items[l.head:] {
-			q.bytes -= int64(len(it.payload))
-			l.held--
-			dones = append(dones, it.done)
-		}
-		l.items, l.head = nil, 0
+		dones = append(dones, q.emptyLocked(l)...)
 	}
 	q.ready = q.ready[:0]
 	close(q.taken)

@@ -207,3 +207,37 @@ func BenchmarkPutTakeRelease(b *testing.B) {
 		l.Release(nil)
 	}
 }
+
+func TestWithdrawGivesBackWhatNoSenderHas(t *testing.T) {
+	q := New(1 << 10)
+	kept, gone := q.Lane(), q.Lane()
+	ended := map[string][]error{}
+	for _, p := range []struct {
+		lane int
+		text string
+	}{{gone, "lent"}, {gone, "waits"}, {kept, "other"}} {
+		require.NoError(t, put(context.Background(), q, []byte(p.text), p.lane, func(err error) { ended[p.text] = append(ended[p.text], err) }))
+	}
+	lent, err := q.Take(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, "lent", string(lent.Payload))
+
+	reason := errors.New("stopped")
+	q.Withdraw([]int{gone}, reason)
+	q.Withdraw([]int{gone}, reason)
+	require.Equal(t, map[string][]error{"waits": {reason}}, ended)
+	require.ErrorIs(t, put(context.Background(), q, []byte("late"), gone, func(error) {}), ErrClosed)
+	require.NotEqual(t, gone, q.Lane(), "its number is in use as long as a payload is lent")
+	lent.Release(nil)
+	require.Equal(t, []error{nil}, ended["lent"])
+	require.Equal(t, gone, q.Lane(), "then it is given to another")
+	require.NoError(t, put(context.Background(), q, []byte("new"), gone, func(error) {}))
+
+	for _, want := range []string{"other", "new"} {
+		l, err := q.Take(context.Background())
+		require.NoError(t, err)
+		require.Equal(t, want, string(l.Payload))
+		l.Release(nil)
+	}
+	require.Zero(t, q.Bytes())
+}

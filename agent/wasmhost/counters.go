@@ -62,8 +62,9 @@ func (c *counters) register(pipeline, stage string, serving func() int64) error 
 		telemetry.WasmNanos.ObserveCounter(c.nanos.Load, labels()),
 		telemetry.WasmCopied.ObserveCounter(c.copied.Load, labels()),
 		telemetry.WasmRefused.ObserveCounter(c.refused.Load, labels()),
-		telemetry.WasmServing.Observe(serving, labels()),
 	}
+	_, err := telemetry.WasmServing.Observe(serving, labels()) // for as long as the host lives
+	errs = append(errs, err)
 	for k := range faultKinds {
 		errs = append(errs, telemetry.WasmLost.ObserveCounter(c.lost[k].Load, labels(attribute.String("reason", k.String()))))
 	}

@@ -130,6 +130,21 @@ func (h *Host) drop(m *Module) {
 	m.close()
 }
 
+// RefusedChange is the reason why the newest module of a place may not serve while
+// one before it does; nil when there is no such place.
+func (h *Host) RefusedChange() error {
+	serves := map[string]bool{}
+	for _, m := range h.list() {
+		place := m.spec.Pipeline + "/" + m.spec.Stage
+		if err := m.Refusal(); err == nil {
+			serves[place] = true
+		} else if serves[place] {
+			return fmt.Errorf("%s of pipeline %s: %w", m.spec.Stage, m.spec.Pipeline, err)
+		}
+	}
+	return nil
+}
+
 // Refusal says why the module has no version that may serve, nil when it has one.
 func (m *Module) Refusal() error {
 	m.mu.Lock()

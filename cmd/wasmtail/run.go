@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,23 +24,27 @@ func runCommand() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Run the agent with a configuration",
+		Short: "Run the agent with a configuration; SIGHUP reads it again",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, err := loadConfig(path)
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), file, nil)
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			return runAgent(cmd.Context(), agent.Options{File: file, Reload: hangup, Load: func() (*config.File, error) { return loadConfig(path) }})
 		},
 	}
 	configFlag(cmd, &path)
 	return cmd
 }
 
-// runAgent runs an agent in this process until ctx ends.
-func runAgent(ctx context.Context, file *config.File, ready func(string)) error {
-	log, err := telemetry.NewLogger(telemetry.LogOptions{Level: file.Log.Level, Format: file.Log.Format})
+// runAgent runs an agent in this process until ctx ends. Plugins, version and log
+// of o are filled in.
+func runAgent(ctx context.Context, o agent.Options) error {
+	log, err := telemetry.NewLogger(telemetry.LogOptions{Level: o.File.Log.Level, Format: o.File.Log.Format})
 	if err != nil {
 		return &exitError{exitConfig, err}
 	}
@@ -46,13 +52,11 @@ func runAgent(ctx context.Context, file *config.File, ready func(string)) error 
 	if err != nil {
 		return &exitError{exitConfig, err}
 	}
-	for _, w := range file.Warnings {
+	for _, w := range o.File.Warnings {
 		log.Warn(w.Error())
 	}
-	err = agent.Run(ctx, agent.Options{
-		File: file, Plugins: plugins.Standard(), Version: version, Log: log, StopTimeout: stopTimeout, Ready: ready,
-		ModuleCompiler: moduleCompiler(),
-	})
+	o.Plugins, o.Version, o.Log, o.StopTimeout, o.ModuleCompiler = plugins.Standard(), version, log, stopTimeout, moduleCompiler()
+	err = agent.Run(ctx, o)
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	return errors.Join(err, stop(flush))

@@ -94,6 +94,10 @@ type fileLine struct {
 func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 	_, _ = fmt.Fprintf(w, "agent %s · version %s · up %s · state %s\n\n", s.AgentID[:min(8, len(s.AgentID))], s.Version,
 		now.Sub(s.Started).Round(time.Second), s.DataDir)
+	if c := s.Config; c.Error != "" {
+		_, _ = fmt.Fprintf(w, "the configuration of %s runs; a newer one was refused at %s: %s\n\n",
+			c.LoadedAt.Local().Format(time.DateTime), c.RefusedAt.Local().Format(time.TimeOnly), c.Error)
+	}
 	for _, o := range s.Outputs {
 		state := "delivers"
 		if o.Error != "" {

@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/survey"
 	"github.com/wasmtail/wasmtail/internal/demolog"
 	"github.com/wasmtail/wasmtail/internal/formats"
@@ -134,9 +135,9 @@ func (u *upRun) run(ctx context.Context, w io.Writer) error {
 	}
 	ctx, stop := u.beside(ctx)
 	defer stop()
-	err = runAgent(ctx, file, func(string) {
+	err = runAgent(ctx, agent.Options{File: file, Ready: func(string) {
 		_, _ = fmt.Fprintf(w, "\n  console   %s\n  state     %s\n\nthe link works once; stop with Ctrl-C%s\n", u.hub.loginURL, filepath.Dir(u.config), u.hint())
-	})
+	}})
 	var exit *exitError
 	if cause := context.Cause(ctx); errors.As(cause, &exit) {
 		err = errors.Join(err, cause)

@@ -51,19 +51,18 @@ func (m *Metric) Histogram() (metric.Float64Histogram, error) {
 }
 
 // Observe makes the gauge of that declaration for one set of labels: each
-// scrape asks for its value.
-func (m *Metric) Observe(value func() int64, labels metric.MeasurementOption) error {
+// scrape asks for its value, until what is returned is unregistered.
+func (m *Metric) Observe(value func() int64, labels metric.MeasurementOption) (metric.Registration, error) {
 	meter := otel.Meter(meterName)
 	gauge, err := meter.Int64ObservableGauge(m.Name, metric.WithDescription(m.Help))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// A callback given with the instrument would be that of the first set only.
-	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	return meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		o.ObserveInt64(gauge, value(), labels)
 		return nil
 	}, gauge)
-	return err
 }
 
 // ObserveCounter makes the counter of that declaration for one set of labels,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"regexp"
 	"strconv"
 	"testing"
 
@@ -61,6 +62,26 @@ func scanNative(b *record.Batch) {
 	}
 }
 
+// standardExpr is the format for the standard library, which every module must beat.
+var standardExpr = regexp.MustCompile(`^(\S+) - (\S+) \[([^\]]+)\] "(\S+) (\S+) ([^"]*)" (\d+) (\d+) "([^"]*)" "([^"]*)"$`)
+
+func scanStandard(b *record.Batch) {
+	for i := range b.Records {
+		r := &b.Records[i]
+		line := r.Fields[0].Value
+		found := standardExpr.FindSubmatchIndex(line)
+		if found == nil {
+			b.Fail(r, 0, []byte("no match"))
+			continue
+		}
+		fields := b.AllocFields(len(scanNames))
+		for n, name := range scanNames {
+			fields = append(fields, record.Field{Name: name, Value: line[found[2*n+2]:found[2*n+3]]})
+		}
+		r.Fields = fields
+	}
+}
+
 func number(p []byte) (n int64, ok bool) {
 	if len(p) == 0 || len(p) > 18 {
 		n, err := strconv.ParseInt(string(p), 10, 64)
@@ -105,6 +126,7 @@ func BenchmarkNginx(b *testing.B) {
 		run(b, func(batch *record.Batch) { batch.Records[5].Fields = batch.AllocFields(10)[:10] })
 	})
 	b.Run("native", func(b *testing.B) { run(b, scanNative) })
+	b.Run("regexp", func(b *testing.B) { run(b, scanStandard) })
 	for _, language := range []string{"c", "cpp", "rust", "assemblyscript", "go"} {
 		h, _ := open(b)
 		m, err := h.Module(context.Background(), Spec{Pipeline: "p", Stage: "wasm#1", Path: module(b, "../../wasm-examples/nginx/"+language)})

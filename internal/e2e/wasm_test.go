@@ -16,8 +16,13 @@ import (
 // buildParser builds an example with the built program.
 func buildParser(t *testing.T, example, out string) (sha256 string) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(bin, "wasmtail"), "parser", "build", filepath.Join("..", "..", "wasm-examples", example),
-		"--sdk", filepath.Join("..", "..", "sdk"), "-o", out)
+	return buildProject(t, filepath.Join("..", "..", "wasm-examples", example), out)
+}
+
+// buildProject builds a parser project with the built program.
+func buildProject(t *testing.T, dir, out string) (sha256 string) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(bin, "wasmtail"), "parser", "build", dir, "--sdk", filepath.Join("..", "..", "sdk"), "-o", out)
 	text, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", text)
 	_, sum, ok := strings.Cut(string(text), "sha256: ")

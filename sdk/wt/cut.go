@@ -13,37 +13,19 @@ func (r *Row) Cut(id uint32, s *[]byte, c byte) int {
 	b := *s
 	p, n, i := unsafe.Pointer(unsafe.SliceData(b)), len(b), 0
 	want := uint64(c) * ones
-	for ; i+32 <= n; i += 32 {
-		if m := miss(word(p, i) ^ want); m != 0 {
-			i += bits.TrailingZeros64(m) >> 3
-			goto found
+	for {
+		if n-i < block {
+			if i = findLast(p, i, n, want); i == n {
+				return -1
+			}
+			break
 		}
-		if m := miss(word(p, i+8) ^ want); m != 0 {
-			i += 8 + bits.TrailingZeros64(m)>>3
-			goto found
-		}
-		if m := miss(word(p, i+16) ^ want); m != 0 {
-			i += 16 + bits.TrailingZeros64(m)>>3
-			goto found
-		}
-		if m := miss(word(p, i+24) ^ want); m != 0 {
-			i += 24 + bits.TrailingZeros64(m)>>3
-			goto found
+		k := first(miss(word(p, i)^want), miss(word(p, i+8)^want), miss(word(p, i+16)^want), miss(word(p, i+24)^want))
+		i += k
+		if k < block {
+			break
 		}
 	}
-	for ; i+8 <= n; i += 8 {
-		if m := miss(word(p, i) ^ want); m != 0 {
-			i += bits.TrailingZeros64(m) >> 3
-			goto found
-		}
-	}
-	for ; i < n; i++ {
-		if *(*byte)(unsafe.Add(p, i)) == c {
-			goto found
-		}
-	}
-	return -1
-found:
 	*s = b[i+1:]
 	if a := uintptr(p); a-guest.data <= guest.dataLen && r.out <= outBytes-4*fieldWords {
 		f := (*[fieldWords]uint32)(unsafe.Add(unsafe.Pointer(&guest.table), r.out))
@@ -58,18 +40,36 @@ found:
 // CutQuoted is Quoted and Str in one. It returns how many bytes it put; -1, and
 // nothing has changed, when there is no quote.
 func (r *Row) CutQuoted(id uint32, s *[]byte) int {
-	before, out := *s, r.out
-	n := r.Cut(id, s, '"')
-	if n < 1 || before[n-1] != '\\' {
-		return n
+	const want = '"' * ones
+	b := *s
+	p, n, i := unsafe.Pointer(unsafe.SliceData(b)), len(b), 0
+	for {
+		if n-i < block {
+			if i = findLast(p, i, n, want); i == n {
+				return -1
+			}
+			break
+		}
+		k := first(miss(word(p, i)^want), miss(word(p, i+8)^want), miss(word(p, i+16)^want), miss(word(p, i+24)^want))
+		i += k
+		if k < block {
+			break
+		}
 	}
-	*s, r.out = before, out
-	part, ok := Quoted(s)
-	if !ok {
-		return -1
+	if i > 0 && *(*byte)(unsafe.Add(p, i-1)) == '\\' {
+		if i = unescapedQuote(b); i < 0 {
+			return -1
+		}
 	}
-	r.putRange(id, part)
-	return len(part)
+	*s = b[i+1:]
+	if a := uintptr(p); a-guest.data <= guest.dataLen && r.out <= outBytes-4*fieldWords {
+		f := (*[fieldWords]uint32)(unsafe.Add(unsafe.Pointer(&guest.table), r.out))
+		f[0], f[1], f[2] = id, uint32(a), uint32(i) //nolint:gosec // addresses of a module have 32 bits
+		r.out += 4 * fieldWords
+	} else {
+		r.putRange(id, b[:i])
+	}
+	return i
 }
 
 // CutInt is Until, ParseInt and Int in one: it puts the integer before the first c
@@ -81,7 +81,7 @@ func (r *Row) CutInt(id uint32, s *[]byte, c byte) (n int64, ok bool) {
 	if len(b) > 8 {
 		n, i = eightDigits(word(unsafe.Pointer(unsafe.SliceData(b)), 0))
 	}
-	if i == 0 || b[i] != c { // short, long, negative or wrong
+	if i == 0 || b[i] != c || c-'0' <= 9 { // short, long, negative or wrong
 		rest := b
 		part, ok := Until(&rest, c)
 		if !ok {

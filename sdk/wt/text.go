@@ -19,38 +19,59 @@ func word(p unsafe.Pointer, i int) uint64 { return *(*uint64)(unsafe.Add(p, i)) 
 // can be trusted: a byte above a zero may be marked too.
 func miss(x uint64) uint64 { return (x - ones) &^ x & tops }
 
-// Find returns the index of the first c in s, or len(s). It looks at 8 bytes a
-// step: a byte of x is zero where s has c. Four steps are written one after the
-// other because in a module each way back to the head of a loop costs as much as
-// a step.
+// block is how many bytes one step looks at.
+const block = 32
+
+// first is the index of the first byte that four words of miss mark, or block. It has
+// no branch: in a module a jump costs more than the words that it would save.
+func first(a, b, c, d uint64) int {
+	i, j, k, l := bits.TrailingZeros64(a)>>3, bits.TrailingZeros64(b)>>3, bits.TrailingZeros64(c)>>3, bits.TrailingZeros64(d)>>3
+	return i + (j+(k+l&-(k>>3))&-(j>>3))&-(i>>3) // a word without a mark has 8
+}
+
+// Find returns the index of the first c in s, or len(s). It looks at 32 bytes a step:
+// a byte of a word is zero where s has c.
 func Find(s []byte, c byte) int {
 	p, n, i := unsafe.Pointer(unsafe.SliceData(s)), len(s), 0
 	want := uint64(c) * ones
-	for ; i+32 <= n; i += 32 {
-		if m := miss(word(p, i) ^ want); m != 0 {
-			return i + bits.TrailingZeros64(m)>>3
+	for {
+		if n-i < block {
+			return findLast(p, i, n, want)
 		}
-		if m := miss(word(p, i+8) ^ want); m != 0 {
-			return i + 8 + bits.TrailingZeros64(m)>>3
-		}
-		if m := miss(word(p, i+16) ^ want); m != 0 {
-			return i + 16 + bits.TrailingZeros64(m)>>3
-		}
-		if m := miss(word(p, i+24) ^ want); m != 0 {
-			return i + 24 + bits.TrailingZeros64(m)>>3
-		}
-	}
-	for ; i+8 <= n; i += 8 {
-		if m := miss(word(p, i) ^ want); m != 0 {
-			return i + bits.TrailingZeros64(m)>>3
-		}
-	}
-	for ; i < n; i++ {
-		if *(*byte)(unsafe.Add(p, i)) == c {
+		k := first(miss(word(p, i)^want), miss(word(p, i+8)^want), miss(word(p, i+16)^want), miss(word(p, i+24)^want))
+		i += k
+		if k < block {
 			return i
 		}
 	}
-	return n
+}
+
+// findLast is Find for the last bytes of n, fewer than block from i on. There is none
+// before i, so that words may overlap: each begins 8 behind the one before it, or with
+// the last 8 bytes.
+func findLast(p unsafe.Pointer, i, n int, want uint64) int {
+	last := n - 8
+	if last < 0 {
+		for ; i < n; i++ {
+			if *(*byte)(unsafe.Add(p, i)) == byte(want) {
+				return i
+			}
+		}
+		return n
+	}
+	at := func(i int) int { return last + (i-last)&((i-last)>>63) } // the lesser of the two
+	i, j, k := at(i), at(i+8), at(i+16)
+	a, b := miss(word(p, i)^want), miss(word(p, j)^want)
+	c, d := miss(word(p, k)^want), miss(word(p, last)^want)
+	switch {
+	case a != 0:
+		return i + bits.TrailingZeros64(a)>>3
+	case b != 0:
+		return j + bits.TrailingZeros64(b)>>3
+	case c != 0:
+		return k + bits.TrailingZeros64(c)>>3
+	}
+	return last + bits.TrailingZeros64(d)>>3 // n, if there is none
 }
 
 // Find2 returns the index of the first a or b in s, or len(s).
@@ -120,19 +141,32 @@ func Prefix(s *[]byte, text string) bool {
 // goes on behind that quote. False, and nothing has changed, when there is none.
 func Quoted(s *[]byte) (part []byte, ok bool) {
 	b := *s
+	i := Find(b, '"')
+	if i > 0 && i < len(b) && b[i-1] == '\\' {
+		i = unescapedQuote(b)
+	}
+	if uint(i) >= uint(len(b)) { //nolint:gosec // -1 is too large
+		return nil, false
+	}
+	*s = b[i+1:]
+	return b[:i], true
+}
+
+// unescapedQuote is the index of the first quote that has no backslash before it, or
+// -1.
+func unescapedQuote(b []byte) int {
 	i := Find2(b, '"', '\\')
 	for i < len(b) && b[i] == '\\' {
 		if len(b)-i < 2 {
-			return nil, false
+			return -1
 		}
 		i += 2
 		i += Find2(b[i:], '"', '\\')
 	}
 	if i >= len(b) {
-		return nil, false
+		return -1
 	}
-	*s = b[i+1:]
-	return b[:i], true
+	return i
 }
 
 // Chomp is s without one carriage return at its end.

@@ -33,63 +33,52 @@ func (nginx) Setup(s *wt.Setup) error {
 	return nil
 }
 
+// The fields before the request, in it, and behind the numbers.
+var (
+	head    = wt.NewLayout(wt.Step{ID: addr, Until: " - ", Min: 1}, wt.Step{ID: user, Until: " [", Min: 1}, wt.Step{ID: local, Until: `] "`, Min: 1})
+	request = wt.NewLayout(wt.Step{ID: method, Until: " ", Min: 1}, wt.Step{ID: uri, Until: " ", Min: 1})
+	tail    = wt.NewLayout(wt.Step{ID: referer, Until: `" "`}, wt.Step{ID: agent, Until: `"`})
+)
+
 // Parse puts fields as they are found: those of a line that turns out to be wrong
 // are forgotten. What is wrong inside of the line is told when its shape is known
 // to be right.
 func (nginx) Parse(r *wt.Row, c []byte) wt.Status {
 	c = wt.Chomp(c)
-	if r.Cut(addr, &c, ' ') < 1 || !wt.Lit(&c, '-') || !wt.Lit(&c, ' ') {
+	if r.Cuts(&c, head) < len(head) {
 		return wt.NoMatch
 	}
-	if r.Cut(user, &c, ' ') < 1 || !wt.Lit(&c, '[') {
-		return wt.NoMatch
-	}
-	if r.Cut(local, &c, ']') < 1 || !wt.Lit(&c, ' ') || !wt.Lit(&c, '"') {
-		return wt.NoMatch
-	}
-	request, ok := wt.Quoted(&c)
+	parts, ok := wt.Quoted(&c)
 	if !ok || !wt.Lit(&c, ' ') {
 		return wt.NoMatch
 	}
-	three := putRequest(r, request)
-	n, number := r.CutInt(status, &c, ' ')
-	if !number {
-		if _, ok = wt.Until(&c, ' '); !ok {
+	three := r.Cuts(&parts, request) == len(request) && len(parts) > 0 && wt.Find(parts, ' ') == len(parts)
+	r.Str(protocol, parts)
+	n, m := int64(0), int64(0)
+	if n, ok = r.CutInt(status, &c, ' '); !ok {
+		if r.Cut(status, &c, ' ') < 0 {
 			return wt.NoMatch
 		}
+		n = -1
 	}
-	numbers := number && n >= 0 && n <= 999
-	if len(c) > 1 && c[0] == '-' && c[1] == ' ' {
-		c = c[2:]
-	} else if n, number = r.CutInt(sent, &c, ' '); !number {
-		if _, ok = wt.Until(&c, ' '); !ok {
-			return wt.NoMatch
+	if !wt.Prefix(&c, "- ") {
+		if m, ok = r.CutInt(sent, &c, ' '); !ok {
+			if r.Cut(sent, &c, ' ') < 0 {
+				return wt.NoMatch
+			}
+			m = -1
 		}
-		numbers = false
-	} else if n < 0 {
-		numbers = false
 	}
-	if !wt.Lit(&c, '"') || r.CutQuoted(referer, &c) < 0 || !wt.Lit(&c, ' ') || !wt.Lit(&c, '"') {
-		return wt.NoMatch
-	}
-	if r.CutQuoted(agent, &c) < 0 || len(c) != 0 {
+	if !wt.Lit(&c, '"') || r.Cuts(&c, tail) < len(tail) || len(c) != 0 {
 		return wt.NoMatch
 	}
 	if !three {
 		return r.Error(2, "request")
 	}
-	if !numbers {
+	if n < 0 || n > 999 || m < 0 {
 		return r.Error(3, "number")
 	}
 	return wt.OK
-}
-
-// putRequest puts the three parts of a request line, and is false when it has not
-// three of them.
-func putRequest(r *wt.Row, s []byte) bool {
-	three := r.Cut(method, &s, ' ') > 0 && r.Cut(uri, &s, ' ') > 0
-	r.Str(protocol, s)
-	return three && len(s) > 0 && wt.Find(s, ' ') == len(s)
 }
 
 var _ = wt.Register(nginx{})

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/time/rate"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
@@ -29,6 +30,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/durable"
+	"github.com/wasmtail/wasmtail/internal/telemetry"
 )
 
 // Options are what Run needs.
@@ -133,6 +135,11 @@ func Run(ctx context.Context, o Options) error {
 		return errors.Join(err, checkpoints.Close())
 	}
 	a.active, a.config.LoadedAt = first, a.started
+	gauge, err := telemetry.ConfigRefused.Observe(a.refusedConfigs, metric.WithAttributes())
+	if err != nil {
+		return errors.Join(fmt.Errorf("cannot make the metrics of the configuration: %w", err), checkpoints.Close())
+	}
+	defer func() { _ = gauge.Unregister() }() // it fails only for what is not registered
 	admin, err := a.listenAdmin()
 	if err != nil {
 		return errors.Join(err, checkpoints.Close())

@@ -52,6 +52,17 @@ func (a *agent) reload(r runner) {
 	a.o.Log.WithField("changed", strings.Join(changes(before, next), ", ")).Info("a new configuration runs")
 }
 
+// refusedConfigs is 1 while a newer configuration than the one that runs was
+// refused.
+func (a *agent) refusedConfigs() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.config.Error != "" {
+		return 1
+	}
+	return 0
+}
+
 // prepare builds what a configuration changes.
 func (a *agent) prepare(ctx context.Context, file *config.File) (set, error) {
 	if err := fixed(a.active.file, file); err != nil {

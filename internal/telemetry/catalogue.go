@@ -101,6 +101,10 @@ var (
 		Labels: []Label{pipelineLabel, stageLabel},
 		Help:   "1 while a module parses, 0 while it is refused or broken.",
 	}
+	ConfigRefused = Metric{
+		Name: "wasmtail_config_refused", Kind: Gauge,
+		Help: "1 while a newer configuration than the one that runs was refused.",
+	}
 )
 
 // Metrics of the hub.
@@ -202,7 +206,7 @@ var (
 var (
 	Agent = []*Metric{
 		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes,
-		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing,
+		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused,
 	}
 	Hub = []*Metric{
 		&HubRequests, &HubRecords, &HubBodyBytes, &HubRawBytes,

@@ -82,99 +82,119 @@ static mut TABLE: [u32; TABLE_WORDS] = [0; TABLE_WORDS];
 static mut ANSWER: Answer = Answer { size: 32, status: 0, consumed: 0, rows: 0, table: core::ptr::null(), length: 0, msg: 0, msg_len: 0 };
 static mut INFO: Info = Info { size: 32, caps: 0, status: 0, schema: core::ptr::null(), schema_len: 0, msg: 0, msg_len: 0, wanted: 0 };
 
-// The index of the first c. There are always 16 bytes of memory before the end.
+// Cursor is what is left of a line: the bytes from p up to e.
+#[derive(Clone, Copy)]
+struct Cursor {
+    p: *const u8,
+    e: *const u8,
+}
+
 #[inline(always)]
-fn find(s: &[u8], c: u8) -> Option<usize> {
-    let want = u8x16_splat(c);
-    let is = |at: *const u8| unsafe { u8x16_bitmask(u8x16_eq(v128_load(at as *const v128), want)) as u32 };
-    let (begin, n) = (s.as_ptr(), s.len());
-    let mut i = 0;
-    while n - i >= 16 {
-        let m = is(unsafe { begin.add(i) });
+fn distance(p: *const u8, e: *const u8) -> usize {
+    e as usize - p as usize
+}
+
+impl Cursor {
+    // The first c, or the end. There are always 16 bytes of memory before the end.
+    #[inline(always)]
+    unsafe fn find(self, c: u8) -> *const u8 {
+        let want = u8x16_splat(c);
+        let is = |at: *const u8| u8x16_bitmask(u8x16_eq(v128_load(at as *const v128), want)) as u32;
+        let mut p = self.p;
+        while distance(p, self.e) >= 16 {
+            let m = is(p);
+            if m != 0 {
+                return p.add(m.trailing_zeros() as usize);
+            }
+            p = p.add(16);
+        }
+        let m = is(self.e.wrapping_sub(16)) >> (16 - distance(p, self.e));
         if m != 0 {
-            return Some(i + m.trailing_zeros() as usize);
+            p.add(m.trailing_zeros() as usize)
+        } else {
+            self.e
         }
-        i += 16;
     }
-    let m = is((begin as usize + n - 16) as *const u8) >> (16 - (n - i));
-    if m != 0 {
-        Some(i + m.trailing_zeros() as usize)
-    } else {
-        None
-    }
-}
 
-// The index of the first quote without a backslash before it.
-#[inline(always)]
-fn find_quote(s: &[u8]) -> Option<usize> {
-    let i = find(s, b'"')?;
-    if i > 0 && s[i - 1] == b'\\' {
-        return find_unescaped(s);
+    // The first quote without a backslash before it, or the end.
+    #[inline(always)]
+    unsafe fn find_quote(self) -> *const u8 {
+        let f = self.find(b'"');
+        if f > self.p && *f.sub(1) == b'\\' {
+            return self.find_unescaped();
+        }
+        f
     }
-    Some(i)
-}
 
-#[inline(never)]
-fn find_unescaped(s: &[u8]) -> Option<usize> {
-    let mut i = 0;
-    while i < s.len() && s[i] != b'"' {
-        i += if s[i] == b'\\' { 2 } else { 1 };
+    #[inline(never)]
+    unsafe fn find_unescaped(self) -> *const u8 {
+        let mut f = self.p;
+        while f < self.e && *f != b'"' {
+            f = f.add(if *f == b'\\' { 2 } else { 1 });
+        }
+        f.min(self.e)
     }
-    if i < s.len() {
-        Some(i)
-    } else {
-        None
-    }
-}
 
-// What is before index i, behind which text must follow.
-#[inline(always)]
-fn cut<'a>(s: &mut &'a [u8], i: usize, text: &[u8]) -> Option<&'a [u8]> {
-    let (part, rest) = s.split_at(i);
-    *s = rest.strip_prefix(text)?;
-    Some(part)
-}
-
-#[inline(always)]
-fn cut_some<'a>(s: &mut &'a [u8], i: usize, text: &[u8]) -> Option<&'a [u8]> {
-    cut(s, i, text).filter(|part| !part.is_empty())
-}
-
-// Digits with at most a minus before them, at least 0.
-#[inline(always)]
-fn number(s: &[u8]) -> Option<i64> {
-    if s.is_empty() || s.len() > 18 || s[0] == b'-' {
-        return long_number(s);
-    }
-    let mut n = 0;
-    for c in s {
-        let d = c.wrapping_sub(b'0');
-        if d > 9 {
+    // What is before f, behind which text must follow.
+    #[inline(always)]
+    unsafe fn cut(&mut self, f: *const u8, text: &[u8]) -> Option<Cursor> {
+        if distance(f, self.e) < text.len() {
             return None;
         }
-        n = n * 10 + d as i64;
+        for i in 0..text.len() {
+            if *f.add(i) != text[i] {
+                return None;
+            }
+        }
+        let part = Cursor { p: self.p, e: f };
+        self.p = f.add(text.len());
+        Some(part)
     }
-    Some(n)
-}
 
-#[inline(never)]
-fn long_number(s: &[u8]) -> Option<i64> {
-    let digits = s.strip_prefix(b"-").unwrap_or(s);
-    if digits.is_empty() {
-        return None;
-    }
-    let mut n: i64 = 0;
-    for c in digits {
-        let d = c.wrapping_sub(b'0');
-        if d > 9 {
+    #[inline(always)]
+    unsafe fn cut_some(&mut self, f: *const u8, text: &[u8]) -> Option<Cursor> {
+        if f == self.p {
             return None;
         }
-        n = n.checked_mul(10)?.checked_add(d as i64)?;
+        self.cut(f, text)
     }
-    if n > 0 && digits.len() < s.len() {
-        None
-    } else {
-        Some(n)
+
+    // Digits with at most a minus before them, at least 0, or -1.
+    #[inline(always)]
+    unsafe fn number(self) -> i64 {
+        let mut p = self.p;
+        if p == self.e || distance(p, self.e) > 18 || *p == b'-' {
+            return self.long_number();
+        }
+        let mut n = 0;
+        while p < self.e {
+            let d = (*p).wrapping_sub(b'0');
+            if d > 9 {
+                return -1;
+            }
+            n = n * 10 + d as i64;
+            p = p.add(1);
+        }
+        n
+    }
+
+    #[inline(never)]
+    unsafe fn long_number(self) -> i64 {
+        let text = core::slice::from_raw_parts(self.p, distance(self.p, self.e));
+        let digits = text.strip_prefix(b"-").unwrap_or(text);
+        let mut n: i64 = 0;
+        for c in digits {
+            let d = c.wrapping_sub(b'0');
+            match n.checked_mul(10).and_then(|n| n.checked_add(d as i64)) {
+                Some(more) if d <= 9 => n = more,
+                _ => return -1,
+            }
+        }
+        if digits.is_empty() || n > 0 && digits.len() < text.len() {
+            -1
+        } else {
+            n
+        }
     }
 }
 
@@ -183,20 +203,18 @@ struct Fields(*mut u32);
 
 impl Fields {
     #[inline(always)]
-    fn put(&mut self, id: u32, a: u32, b: u32) {
-        unsafe {
-            *self.0 = id;
-            *self.0.add(1) = a;
-            *self.0.add(2) = b;
-            self.0 = self.0.add(3);
-        }
+    unsafe fn put(&mut self, id: u32, a: u32, b: u32) {
+        *self.0 = id;
+        *self.0.add(1) = a;
+        *self.0.add(2) = b;
+        self.0 = self.0.add(3);
     }
     #[inline(always)]
-    fn text(&mut self, id: u32, s: &[u8]) {
-        self.put(id, s.as_ptr() as u32, s.len() as u32);
+    unsafe fn text(&mut self, id: u32, s: Cursor) {
+        self.put(id, s.p as u32, distance(s.p, s.e) as u32);
     }
     #[inline(always)]
-    fn int(&mut self, id: u32, n: i64) {
+    unsafe fn int(&mut self, id: u32, n: i64) {
         self.put(id, n as u32, (n >> 32) as u32);
     }
 }
@@ -204,34 +222,27 @@ impl Fields {
 // Puts the fields of a line; None is for a line of another shape, Err for one with
 // something wrong in it.
 #[inline(always)]
-fn parse(f: &mut Fields, line: &[u8]) -> Option<Result<(), (u32, &'static str)>> {
-    let mut c = line.strip_suffix(b"\r").unwrap_or(line);
-    let i = find(c, b' ')?;
-    f.text(ADDR, cut_some(&mut c, i, b" - ")?);
-    let i = find(c, b' ')?;
-    f.text(USER, cut_some(&mut c, i, b" [")?);
-    let i = find(c, b']')?;
-    f.text(TIME, cut_some(&mut c, i, b"] \"")?);
+unsafe fn parse(f: &mut Fields, mut c: Cursor) -> Option<Result<(), (u32, &'static str)>> {
+    if c.p < c.e && *c.e.sub(1) == b'\r' {
+        c.e = c.e.sub(1);
+    }
+    f.text(ADDR, c.cut_some(c.find(b' '), b" - ")?);
+    f.text(USER, c.cut_some(c.find(b' '), b" [")?);
+    f.text(TIME, c.cut_some(c.find(b']'), b"] \"")?);
+    let three = request(f, c.cut(c.find_quote(), b"\" ")?).is_some();
 
-    let i = find_quote(c)?;
-    let three = request(f, cut(&mut c, i, b"\" ")?).is_some();
-
-    let i = find(c, b' ')?;
-    let status = number(cut(&mut c, i, b" ")?).unwrap_or(-1);
+    let status = c.cut(c.find(b' '), b" ")?.number();
     f.int(STATUS, status);
-    let i = find(c, b' ')?;
+    let bytes = c.cut(c.find(b' '), b" \"")?;
     let mut sent = 0;
-    let bytes = cut(&mut c, i, b" \"")?;
-    if bytes != b"-" {
-        sent = number(bytes).unwrap_or(-1);
+    if distance(bytes.p, bytes.e) != 1 || *bytes.p != b'-' {
+        sent = bytes.number();
         f.int(BYTES, sent);
     }
 
-    let i = find_quote(c)?;
-    f.text(REFERER, cut(&mut c, i, b"\" \"")?);
-    let i = find_quote(c)?;
-    f.text(AGENT, cut(&mut c, i, b"\"")?);
-    if !c.is_empty() {
+    f.text(REFERER, c.cut(c.find_quote(), b"\" \"")?);
+    f.text(AGENT, c.cut(c.find_quote(), b"\"")?);
+    if c.p != c.e {
         return None;
     }
     Some(if !three {
@@ -244,13 +255,11 @@ fn parse(f: &mut Fields, line: &[u8]) -> Option<Result<(), (u32, &'static str)>>
 }
 
 #[inline(always)]
-fn request(f: &mut Fields, mut s: &[u8]) -> Option<()> {
-    let i = find(s, b' ')?;
-    f.text(METHOD, cut_some(&mut s, i, b" ")?);
-    let i = find(s, b' ')?;
-    f.text(URI, cut_some(&mut s, i, b" ")?);
+unsafe fn request(f: &mut Fields, mut s: Cursor) -> Option<()> {
+    f.text(METHOD, s.cut_some(s.find(b' '), b" ")?);
+    f.text(URI, s.cut_some(s.find(b' '), b" ")?);
     f.text(PROTOCOL, s);
-    if s.is_empty() || find(s, b' ').is_some() {
+    if s.p == s.e || s.find(b' ') != s.e {
         return None;
     }
     Some(())
@@ -287,11 +296,12 @@ pub unsafe extern "C" fn wt_process(batch: *mut Batch, _: usize) -> *const Answe
         let e = &*events.add(i as usize);
         let first = row.add(4);
         let mut f = Fields(first);
-        let status = match parse(&mut f, core::slice::from_raw_parts(data.add(e.off), e.len)) {
+        let p = data.add(e.off);
+        let status = match parse(&mut f, Cursor { p, e: p.add(e.len) }) {
             Some(Ok(())) => 0,
             Some(Err((code, why))) => {
                 f = Fields(first);
-                f.text(WHY, why.as_bytes());
+                f.put(WHY, why.as_ptr() as u32, why.len() as u32);
                 2 | code << 16
             }
             None => {

@@ -250,7 +250,7 @@ func (r runner) start(s, before set) {
 	for name, p := range s.pipelines {
 		if before.pipelines[name] != p {
 			soft, stop := context.WithCancel(r.soft)
-			hard, stopNow := context.WithCancel(r.hard)
+			hard, stopNow := context.WithCancel(r.hard) //nolint:gosec // halt, or the end of run, calls it
 			p.stop, p.stopNow = stop, stopNow
 			go func() {
 				defer close(p.ended)

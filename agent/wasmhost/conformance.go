@@ -139,7 +139,7 @@ func (c *candidate) load(ctx context.Context) {
 	if c.fileErr = err; err != nil || checkInterface(c.scanned) != nil {
 		return
 	}
-	c.Trial, c.loadErr = c.h.Try(ctx, c.spec)
+	c.Trial, c.loadErr = c.h.tryRoomy(ctx, c.spec)
 	if c.Trial != nil {
 		c.stopClock()
 	}

@@ -75,7 +75,7 @@ func (h *Host) Torture(ctx context.Context, o Torture) (*TortureReport, error) {
 		o.Lines = builtinLines
 	}
 	report, began := &TortureReport{Faults: []TortureFault{}}, time.Now()
-	trial, err := h.Try(ctx, o.Spec)
+	trial, err := h.tryRoomy(ctx, o.Spec)
 	if err != nil {
 		return report, err
 	}
@@ -97,6 +97,22 @@ func (h *Host) Torture(ctx context.Context, o Torture) (*TortureReport, error) {
 		t.fault("memory", fmt.Errorf("the memory of an instance grew from %d to %d bytes in %d rounds, and did not stop; set aside what a batch needs once, and use it again", t.sizes[0], t.MemoryLong, t.Rounds), t.round)
 	}
 	return report, nil
+}
+
+// roundBytes holds the lines of a round.
+const roundBytes = 4 << 20
+
+// tryRoomy is Try with calls that can have a whole round, if the module joins
+// lines: what it joins would else end where a call does, and so depend on how the
+// lines are cut into batches.
+func (h *Host) tryRoomy(ctx context.Context, s Spec) (*Trial, error) {
+	t, err := h.Try(ctx, s)
+	if err != nil || t.program.Caps&abi.CapJoin == 0 || s.Limits.Batch != 0 {
+		return t, err
+	}
+	t.Close()
+	s.Limits.Batch = roundBytes
+	return h.Try(ctx, s)
 }
 
 // hostileLines makes the lines of a round.

@@ -1,6 +1,7 @@
 package wasmhost
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -63,6 +64,34 @@ func TestTorture_FindsMemoryThatGrows(t *testing.T) {
 	require.Len(t, report.Faults, 1)
 	require.Equal(t, "memory", report.Faults[0].Kind)
 	require.Greater(t, report.MemoryLong, report.MemoryBefore)
+}
+
+func TestTorture_LetsAJoinerHaveMoreThanABatch(t *testing.T) {
+	dir := t.TempDir()
+	source := `#include "wt.h"
+static void setup(wt_setup *s) { wt_name(s, "all", "1.0.0"); wt_field(s, "n", WT_INT, "lines"); wt_caps(s, WT_CAP_JOIN); }
+static void process(wt_batch *b) {
+  if (!wt_final(b)) return;
+  wt_row r = wt_begin(b, 0, wt_count(b));
+  wt_put_int(&r, 0, wt_count(b));
+  wt_end(b, &r, WT_OK);
+}
+WT_BATCH_PARSER(setup, process)
+`
+	for name, text := range map[string]string{"parser.yaml": "name: all\nversion: 1.0.0\nlanguage: c\nsource: all.c\noutput: all.wasm\n", "all.c": source} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	h, _ := open(t)
+	report, err := h.Torture(context.Background(), Torture{Spec: Spec{Path: module(t, dir)}, Lines: [][]byte{bytes.Repeat([]byte("x"), 60_000)}, Seed: 1})
+	require.NoError(t, err)
+	require.Empty(t, report.Faults)
+	// A call that cannot have all lines is told that it has them.
+	trial, err := h.Try(context.Background(), Spec{Path: module(t, dir), Limits: Limits{Batch: 4 << 10}})
+	require.NoError(t, err)
+	defer trial.Close()
+	rows, err := trial.Rows([][]byte{bytes.Repeat([]byte("x"), 3000), bytes.Repeat([]byte("y"), 3000)}, whole)
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
 }
 
 func TestGrowsWithoutEnd(t *testing.T) {

@@ -201,6 +201,10 @@ func (p *Parser) show(b *record.Batch, final bool, flags uint32) error {
 			return fmt.Errorf("line %d is longer than a module is given", s.lo+1)
 		}
 		n, f := p.call(c)
+		if f == nil && n == 0 && c.hi < s.hi { // a joiner that wants more than a call can have
+			c.flags |= abi.FlagFinal
+			n, f = p.call(c)
+		}
 		switch {
 		case f != nil:
 			p.in.close()

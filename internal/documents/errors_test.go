@@ -98,3 +98,20 @@ func TestErrors_HasEveryTextThatAModuleCanMeet(t *testing.T) {
 		}
 	}
 }
+
+// TestErrors_HasEveryRuleOfConformance looks for the names in the table of rules.
+func TestErrors_HasEveryRuleOfConformance(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/wasm/errors.md"))
+	require.NoError(t, err)
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "agent/wasmhost/conformance.go"), nil, 0)
+	require.NoError(t, err)
+	list, ok := file.Scope.Lookup("rules").Decl.(*ast.ValueSpec)
+	require.True(t, ok)
+	rules := list.Values[0].(*ast.CompositeLit).Elts
+	require.Greater(t, len(rules), 20)
+	for _, r := range rules {
+		name := messageOf(r.(*ast.CompositeLit).Elts[0])
+		require.NotEmpty(t, name)
+		require.Contains(t, string(page), "`"+name+"`")
+	}
+}

@@ -49,10 +49,10 @@ func (b *Batch) Final() bool { return b.in.flags&1 != 0 }
 func (b *Batch) Stream() uint32 { return b.in.stream }
 
 func (b *Batch) event(i int) *event {
-	if uint(i) >= uint(b.count) { //nolint:gosec // negative ones are too large
+	if uint(i) >= uint(b.count) { // negative ones are too large
 		panic("BUG: no such event")
 	}
-	return (*event)(unsafe.Add(b.events, uintptr(i)*unsafe.Sizeof(event{}))) //nolint:gosec // within the table
+	return (*event)(unsafe.Add(b.events, uintptr(i)*unsafe.Sizeof(event{}))) // within the table
 }
 
 // Line is event i, without its line end.
@@ -84,7 +84,7 @@ func Meta() []byte {
 // before it ended or, with CapSplit, where that one began; more than one event
 // needs CapJoin.
 func (b *Batch) Begin(first, events int) *Row {
-	f := uint32(first) //nolint:gosec // an index of the batch
+	f := uint32(first) // an index of the batch
 	b.in.mark = f
 	if f != b.newest {
 		b.newest, b.split = f, b.now
@@ -92,7 +92,7 @@ func (b *Batch) Begin(first, events int) *Row {
 	r := &guest.row
 	r.head, r.out = b.now.out, b.now.out+4*rowWords
 	r.full = r.out > outBytes
-	r.first, r.events = f, uint32(events) //nolint:gosec // as above
+	r.first, r.events = f, uint32(events) // as above
 	r.code, r.action, r.flags = 0, 0, 0
 	if r.why != "" {
 		r.why = ""
@@ -112,7 +112,7 @@ func (b *Batch) End(status Status) bool {
 		}
 	}
 	const fieldsMax = 65535
-	fields := uint32(r.out-r.head-4*rowWords) / (4 * fieldWords) //nolint:gosec // within the table
+	fields := uint32(r.out-r.head-4*rowWords) / (4 * fieldWords) // within the table
 	if r.full || guest.full || fields > fieldsMax || r.events > fieldsMax {
 		b.overflow(r)
 		return false
@@ -152,7 +152,7 @@ var said string
 
 func giveUp(status uint32, why string) {
 	said = why
-	guest.end[1], guest.end[6], guest.end[7] = status, address(Text(why)), uint32(len(why)) //nolint:gosec // as the contract has it
+	guest.end[1], guest.end[6], guest.end[7] = status, address(Text(why)), uint32(len(why)) // as the contract has it
 }
 
 // process parses the batch at in and returns the result.
@@ -171,7 +171,7 @@ func process(in unsafe.Pointer) unsafe.Pointer {
 	}
 	g.end[0] = 4 * uint32(len(g.end))
 	g.end[2], g.end[3] = b.now.consumed, b.now.rows
-	g.end[4], g.end[5] = uint32(uintptr(unsafe.Pointer(&g.table))), uint32(b.now.out) //nolint:gosec // addresses of a module have 32 bits
+	g.end[4], g.end[5] = uint32(uintptr(unsafe.Pointer(&g.table))), uint32(b.now.out) // addresses of a module have 32 bits
 	return unsafe.Pointer(&g.end)
 }
 
@@ -182,8 +182,8 @@ func (b *Batch) each(p Parser) {
 	g, r := &guest, b.Begin(0, 1)
 	events, data, in := b.events, b.data, b.in
 	for i := range b.count {
-		e := (*event)(unsafe.Add(events, uintptr(i)*unsafe.Sizeof(event{}))) //nolint:gosec // not negative
-		n := uint32(i)                                                       //nolint:gosec // an index of the batch
+		e := (*event)(unsafe.Add(events, uintptr(i)*unsafe.Sizeof(event{}))) // not negative
+		n := uint32(i)                                                       // an index of the batch
 		in.mark = n
 		head := b.now.out
 		r.head, r.out, r.first = head, head+4*rowWords, n
@@ -197,23 +197,11 @@ func (b *Batch) each(p Parser) {
 			r.code, r.action, r.flags, r.why = 0, 0, 0, ""
 			continue
 		}
-		fields := uint32(r.out-head-4*rowWords) / (4 * fieldWords) //nolint:gosec // within the table, which has fewer than 65536
+		fields := uint32(r.out-head-4*rowWords) / (4 * fieldWords) // within the table, which has fewer than 65536
 		h := (*[rowWords]uint32)(unsafe.Add(unsafe.Pointer(&g.table), head))
 		h[0], h[1], h[2], h[3] = n, 1|fields<<16, 0, 0
 		b.now.out = r.out
 		b.now.rows++
 		b.now.consumed = n + 1
 	}
-}
-
-// alloc makes a region for the agent, aligned to 8, and keeps it.
-func alloc(size uint32) unsafe.Pointer {
-	const most = 0x7fff0000
-	if size > most {
-		return nil
-	}
-	p := make([]uint64, size/8+1)
-	region := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(p))), int(size))
-	guest.regions = append(guest.regions, region)
-	return unsafe.Pointer(unsafe.SliceData(p))
 }

@@ -29,7 +29,7 @@ func (r *Row) Cut(id uint32, s *[]byte, c byte) int {
 	*s = b[i+1:]
 	if a := uintptr(p); a-guest.data <= guest.dataLen && r.out <= outBytes-4*fieldWords {
 		f := (*[fieldWords]uint32)(unsafe.Add(unsafe.Pointer(&guest.table), r.out))
-		f[0], f[1], f[2] = id, uint32(a), uint32(i) //nolint:gosec // addresses of a module have 32 bits
+		f[0], f[1], f[2] = id, uint32(a), uint32(i) // addresses of a module have 32 bits
 		r.out += 4 * fieldWords
 	} else {
 		r.putRange(id, b[:i])
@@ -64,7 +64,7 @@ func (r *Row) CutQuoted(id uint32, s *[]byte) int {
 	*s = b[i+1:]
 	if a := uintptr(p); a-guest.data <= guest.dataLen && r.out <= outBytes-4*fieldWords {
 		f := (*[fieldWords]uint32)(unsafe.Add(unsafe.Pointer(&guest.table), r.out))
-		f[0], f[1], f[2] = id, uint32(a), uint32(i) //nolint:gosec // addresses of a module have 32 bits
+		f[0], f[1], f[2] = id, uint32(a), uint32(i) // addresses of a module have 32 bits
 		r.out += 4 * fieldWords
 	} else {
 		r.putRange(id, b[:i])
@@ -93,7 +93,7 @@ func (r *Row) CutInt(id uint32, s *[]byte, c byte) (n int64, ok bool) {
 		i = len(part)
 	}
 	*s = b[i+1:]
-	r.put(id|uint32(Int)<<kindShift, uint32(n), uint32(n>>32)) //nolint:gosec // both halves of it
+	r.put(id|uint32(Int)<<kindShift, uint32(n), uint32(n>>32)) // both halves of it
 	return n, true
 }
 
@@ -103,9 +103,9 @@ func eightDigits(w uint64) (n int64, count int) {
 	const zeros, above = '0' * ones, (0x80 - 10) * ones
 	w ^= zeros
 	count = bits.TrailingZeros64((w+above|w)&tops) >> 3 // 8 when all are digits
-	w <<= uint(64 - 8*count)                            //nolint:gosec // 0 to 64
+	w <<= uint(64 - 8*count)                            // 0 to 64
 	w = (w*10 + w>>8) & 0x00ff00ff00ff00ff
 	w = (w*100 + w>>16) & 0x0000ffff0000ffff
 	w = (w*10000 + w>>32) & 0xffffffff
-	return int64(w), count //nolint:gosec // below 100 million
+	return int64(w), count // below 100 million
 }

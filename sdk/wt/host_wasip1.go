@@ -24,8 +24,19 @@ func hostLookup(table uint32, key string, out unsafe.Pointer, room uint32) int32
 //go:wasmexport wt_abi_1
 func exportABI() uint32 { return 0 }
 
+// exportAlloc makes a region for the agent, aligned to 8, and keeps it.
+//
 //go:wasmexport wt_alloc
-func exportAlloc(size uint32) unsafe.Pointer { return alloc(size) }
+func exportAlloc(size uint32) unsafe.Pointer {
+	const most = 0x7fff0000
+	if size > most {
+		return nil
+	}
+	p := make([]uint64, size/8+1)
+	region := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(p))), int(size))
+	guest.regions = append(guest.regions, region)
+	return unsafe.Pointer(unsafe.SliceData(p))
+}
 
 //go:wasmexport wt_init
 func exportInit(config unsafe.Pointer, n uint32) unsafe.Pointer {

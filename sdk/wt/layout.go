@@ -69,7 +69,7 @@ func (r *Row) Cuts(s *[]byte, l Layout) int {
 		}
 		if safe {
 			f := (*[fieldWords]uint32)(unsafe.Add(unsafe.Pointer(&guest.table), r.out))
-			f[0], f[1], f[2] = t.id, uint32(uintptr(p))+uint32(begin), uint32(i-begin) //nolint:gosec // addresses of a module have 32 bits
+			f[0], f[1], f[2] = t.id, uint32(uintptr(p))+uint32(begin), uint32(i-begin) // addresses of a module have 32 bits
 			r.out += 4 * fieldWords
 		} else {
 			r.putRange(t.id, b[begin:i])

@@ -37,7 +37,7 @@ func hostLookup(table uint32, key string, out unsafe.Pointer, room uint32) int32
 	if len(v) <= int(room) {
 		copy(native(out, room), v)
 	}
-	return int32(len(v)) //nolint:gosec // short
+	return int32(len(v)) // short
 }
 
 // TryTables sets the tables that Lookup finds things in here. For tests.
@@ -71,12 +71,12 @@ func Try(config string, maxOut uint32, lines ...string) (rows []Tried) {
 	data := unsafe.Slice((*byte)(unsafe.Pointer(&room[first])), total)
 	in := (*header)(unsafe.Pointer(&room[0]))
 	*in = header{flags: 1, events: size(data), maxOut: maxOut, data: address(data), length: size(data)}
-	in.events = uint32(len(lines)) //nolint:gosec // few
+	in.events = uint32(len(lines)) // few
 	in.table = address(unsafe.Slice((*byte)(unsafe.Pointer(&room[events])), 1))
 	n := 0
 	for i, l := range lines {
 		e := (*event)(unsafe.Pointer(&room[events+int(eventWords)*i]))
-		*e = event{offset: uint32(n), length: uint32(len(l))} //nolint:gosec // few
+		*e = event{offset: uint32(n), length: uint32(len(l))} // few
 		n += copy(data[n:], l)
 		data[n] = '\n'
 		n++
@@ -113,7 +113,7 @@ func tried(row []uint32, data []byte) Tried {
 			name = "content"
 		case id == idRoute:
 			name = "$route"
-		case id < uint32(len(guest.setup.names)): //nolint:gosec // few
+		case id < uint32(len(guest.setup.names)): // few
 			name = guest.setup.names[id]
 		}
 		t.Fields[name] = v
@@ -125,7 +125,7 @@ func triedValue(f []uint32, data []byte) any {
 	n := uint64(f[1]) | uint64(f[2])<<32
 	switch Kind(f[0] >> kindShift) {
 	case Int:
-		return int64(n) //nolint:gosec // its bits
+		return int64(n) // its bits
 	case Float:
 		return *(*float64)(unsafe.Pointer(&n))
 	case Bool:

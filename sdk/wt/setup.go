@@ -36,7 +36,7 @@ func (s *Setup) Field(name string, kind Kind, doc string) uint32 {
 	s.fields = append(quote(append(s.fields, `,"doc":`...), doc), '}')
 	s.names = append(s.names, name)
 	s.kinds = append(s.kinds, kind)
-	return uint32(len(s.names) - 1) //nolint:gosec // at most 1024
+	return uint32(len(s.names) - 1) // at most 1024
 }
 
 // Metric adds a counter and returns its id, for CounterAdd. At most 64.
@@ -138,7 +138,7 @@ func initialize(config []byte) unsafe.Pointer {
 	said = why
 	g.info = [8]uint32{
 		4 * uint32(len(g.info)), uint32(s.caps), 0, address(s.schema),
-		uint32(len(s.schema)), address(Text(why)), uint32(len(why)), s.wanted, //nolint:gosec // as the contract has it
+		uint32(len(s.schema)), address(Text(why)), uint32(len(why)), s.wanted, // as the contract has it
 	}
 	if why != "" {
 		g.info[2] = 1

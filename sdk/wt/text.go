@@ -145,7 +145,7 @@ func Quoted(s *[]byte) (part []byte, ok bool) {
 	if i > 0 && i < len(b) && b[i-1] == '\\' {
 		i = unescapedQuote(b)
 	}
-	if uint(i) >= uint(len(b)) { //nolint:gosec // -1 is too large
+	if uint(i) >= uint(len(b)) { // -1 is too large
 		return nil, false
 	}
 	*s = b[i+1:]
@@ -230,7 +230,7 @@ func parseLong(s []byte, minus bool) (int64, bool) {
 	if minus {
 		v = -v
 	}
-	return int64(v), true //nolint:gosec // checked against most
+	return int64(v), true // checked against most
 }
 
 // Get finds the value of a key of a JSON object, as it stands there: a text with

@@ -182,11 +182,11 @@ func RegisterBatch(p BatchParser) struct{} {
 func Text(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // address is where a value is in the memory of a module. It is never followed here.
-func address(p []byte) uint32 { return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(p)))) } //nolint:gosec // addresses of a module have 32 bits
+func address(p []byte) uint32 { return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(p)))) } // addresses of a module have 32 bits
 
 // at follows an address of the region that p points into.
 func at(p unsafe.Pointer, addr uint32) unsafe.Pointer {
-	return unsafe.Add(p, int(int32(addr-uint32(uintptr(p))))) //nolint:gosec // as above
+	return unsafe.Add(p, int(int32(addr-uint32(uintptr(p))))) // as above
 }
 
 // Arena returns n bytes that last until the next batch, not cleared, or nil when
@@ -270,7 +270,7 @@ func (r *Row) putRange(word uint32, v []byte) {
 		return
 	}
 	f := (*[fieldWords]uint32)(unsafe.Add(unsafe.Pointer(&guest.table), out))
-	f[0], f[1], f[2] = word, uint32(a), uint32(len(v)) //nolint:gosec // addresses of a module have 32 bits
+	f[0], f[1], f[2] = word, uint32(a), uint32(len(v)) // addresses of a module have 32 bits
 	r.out = out + 4*fieldWords
 }
 
@@ -286,13 +286,13 @@ func (r *Row) JSON(id uint32, v []byte) { r.putRange(id|uint32(JSON)<<kindShift,
 
 // Int puts a signed integer.
 func (r *Row) Int(id uint32, n int64) {
-	r.put(id|uint32(Int)<<kindShift, uint32(n), uint32(n>>32)) //nolint:gosec // both halves of it
+	r.put(id|uint32(Int)<<kindShift, uint32(n), uint32(n>>32)) // both halves of it
 }
 
 // Float puts a number; NaN and infinities leave the field out.
 func (r *Row) Float(id uint32, x float64) {
 	n := *(*uint64)(unsafe.Pointer(&x))
-	r.put(id|uint32(Float)<<kindShift, uint32(n), uint32(n>>32)) //nolint:gosec // both halves of it
+	r.put(id|uint32(Float)<<kindShift, uint32(n), uint32(n>>32)) // both halves of it
 }
 
 // Bool puts true or false.

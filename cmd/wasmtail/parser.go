@@ -89,8 +89,8 @@ func parserTestCommand() *cobra.Command {
 		Long: `Build a parser project and run the cases in its folder testdata, or in that of
 the folder above: NAME.log with lines, NAME.config.json if the parser is to be
 configured, NAME.table0.csv and so on if it looks things up, and the rows that
-must come out in NAME.out.jsonl. Each case also runs with one line a batch, and in
-batches of random sizes: the rows must be the same.`,
+must come out in NAME.out.jsonl. Each case also runs with one line a batch, in
+batches of random sizes, and with the flag RETRY: the rows must be the same.`,
 		Example: "  wasmtail parser test wasm-examples/nginx/c --sdk sdk",
 		Args:    usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

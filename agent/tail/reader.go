@@ -36,6 +36,19 @@ type Lines struct {
 	Start, End int64
 	// ReadTime in Unix nanoseconds.
 	ReadTime int64
+
+	buf *[]byte // the reader's, which Raw lies in
+}
+
+// Give makes the memory of Raw part of b's arena, so that it need not be copied:
+// then Raw and the records live as long as b. It is false, and has done nothing,
+// where that cannot be.
+func (l *Lines) Give(b *record.Batch) bool {
+	if l.buf == nil || !b.Own(*l.buf) {
+		return false
+	}
+	*l.buf = nil
+	return true
 }
 
 // Sink takes what was read. Lines may block; while it does, its reader waits and
@@ -50,7 +63,8 @@ type Sink interface {
 type reader struct {
 	t     *Tailer
 	frame framer
-	buf   []byte
+	buf   []byte // size bytes, or nil after it was given away
+	size  int
 	head  [checkpoint.HeadBytesMax]byte
 	out   Lines
 
@@ -66,6 +80,7 @@ func newReader(t *Tailer) *reader {
 		t:     t,
 		frame: framer{recordMax: c.RecordBytesMax, batchMax: c.BatchBytesMax, gbk: c.GBK, multiline: c.Multiline},
 		wake:  make(chan struct{}, 1),
+		size:  readBytes,
 	}
 }
 
@@ -192,7 +207,7 @@ func (r *reader) turn(ctx context.Context, g *generation, to Sink) (more bool, e
 		g.mu.Unlock()
 	}
 	for done := int64(0); done < turnBytes; {
-		size := len(r.buf)
+		size := r.size
 		n, err := r.portion(ctx, g, to)
 		if err != nil {
 			return false, err
@@ -200,7 +215,7 @@ func (r *reader) turn(ctx context.Context, g *generation, to Sink) (more bool, e
 		if g.rewind.Load() {
 			return false, nil // after the pause that the watch goroutine sees to
 		}
-		if n == 0 && (g.atEnd || size == len(r.buf)) || ctx.Err() != nil {
+		if n == 0 && (g.atEnd || size == r.size) || ctx.Err() != nil {
 			return false, nil
 		}
 		done += n
@@ -216,7 +231,7 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 	before := int(min(read, checkpoint.MarkerBytesMax))
 	pos := max(read, g.holes)
 	if r.buf == nil {
-		r.buf = make([]byte, readBytes)
+		r.buf = newBuffer(r.size)
 	}
 	n, err := readAt(g.fd, r.buf, pos-int64(before))
 	if err != nil {
@@ -246,8 +261,8 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 	flush := !full && pos+int64(len(data)) == g.flushAt
 	next := g.frame
 	consumed := r.frame.frame(&next, data, pos, flush)
-	if full && (consumed == 0 || len(r.buf) < r.frame.batchMax) {
-		r.grow()
+	if full && (consumed == 0 || r.size < r.frame.batchMax) {
+		defer r.grow()
 	}
 	if consumed == 0 {
 		return 0, nil
@@ -259,7 +274,7 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 	}
 	r.out = Lines{
 		Origin: g.origin, Lines: r.frame.lines, Raw: data[:consumed], RawOffset: pos,
-		Start: read, End: end, ReadTime: r.t.config.Now().UnixNano(),
+		Start: read, End: end, ReadTime: r.t.config.Now().UnixNano(), buf: &r.buf,
 	}
 	if err := r.deliver(ctx, g, to, marker); err != nil {
 		return 0, err
@@ -313,12 +328,20 @@ func (r *reader) extendHead(g *generation, size int64) error {
 	return nil
 }
 
-// grow makes the buffer fit for a whole batch, and for the longest record.
+// grow makes the next buffer fit for a whole batch, and for the longest record.
 func (r *reader) grow() {
 	limit := max(r.frame.batchMax, r.frame.needBytes()) + checkpoint.MarkerBytesMax + 1
-	if len(r.buf) < limit {
-		r.buf = make([]byte, min(limit, 2*len(r.buf)))
+	if r.size < limit {
+		r.size, r.buf = min(limit, 2*r.size), nil
 	}
+}
+
+// newBuffer returns n bytes, which a batch can own where n is that of a batch.
+func newBuffer(n int) []byte {
+	if n > readBytes && n <= record.ChunkBytes {
+		return record.Chunk()[:n]
+	}
+	return make([]byte, n)
 }
 
 // markerAt returns the marker of end, which is consumed bytes into data.

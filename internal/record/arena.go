@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// arenaChunkBytes is the size of one arena chunk: a whole batch of the
-	// default size fits into one.
-	arenaChunkBytes = 512 << 10
+	// ChunkBytes is the size of one arena chunk: what is read for a whole batch of
+	// the default size fits into one.
+	ChunkBytes = 512<<10 + 1<<10
 	// fieldChunkLen fields take 192 KiB.
 	fieldChunkLen = 4096
 )
@@ -39,7 +39,7 @@ func (p *chunkPool[T]) put(chunk []T) {
 }
 
 var (
-	arenaPool = chunkPool[byte]{length: arenaChunkBytes}
+	arenaPool = chunkPool[byte]{length: ChunkBytes}
 	fieldPool = chunkPool[Field]{length: fieldChunkLen}
 )
 
@@ -78,6 +78,21 @@ func (c *chunks[T]) reset(pool *chunkPool[T], poison func([]T)) {
 }
 
 var pool = sync.Pool{New: func() any { return new(Batch) }}
+
+// Chunk returns ChunkBytes of memory of unspecified content, owned by the caller,
+// who may give it to a batch with Own.
+func Chunk() []byte { return arenaPool.get()[:ChunkBytes] }
+
+// Own makes a chunk that Chunk returned, or the beginning of one, part of b's
+// arena, and is false, and has done nothing, for other memory. The caller must not
+// write to it any more.
+func (b *Batch) Own(chunk []byte) bool {
+	if cap(chunk) != ChunkBytes {
+		return false
+	}
+	b.arena.list = slices.Insert(b.arena.list, max(0, len(b.arena.list)-1), chunk[:ChunkBytes])
+	return true
+}
 
 // Get returns an empty batch, owned by the caller.
 func Get(origin *Origin) *Batch {

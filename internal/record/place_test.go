@@ -19,8 +19,8 @@ func TestLocateFindsValuesByPlace(t *testing.T) {
 	if _, at := b.Locate(all[:0]); at != -1 {
 		t.Errorf("an empty value is found at %d", at)
 	}
-	big := b.Copy(bytes.Repeat([]byte("x"), arenaChunkBytes+1))
-	if arena, at := b.Locate(big[arenaChunkBytes:]); at < 0 || arena[at] != 'x' {
+	big := b.Copy(bytes.Repeat([]byte("x"), ChunkBytes+1))
+	if arena, at := b.Locate(big[ChunkBytes:]); at < 0 || arena[at] != 'x' {
 		t.Errorf("a value in another part of the arena is found at %d", at)
 	}
 }

@@ -30,7 +30,7 @@ func TestArenaNeverMovesWhatItHandedOut(t *testing.T) {
 		lines = append(lines, line)
 		b.Add(line)
 	}
-	b.Add(make([]byte, arenaChunkBytes+1)) // larger than a chunk
+	b.Add(make([]byte, ChunkBytes+1)) // larger than a chunk
 	for i, line := range lines {
 		if !bytes.Equal(b.Records[i].Raw, line) {
 			t.Fatalf("record %d changed after later additions", i)
@@ -85,4 +85,25 @@ func TestMarksAreNamed(t *testing.T) {
 	if got := string((Split | Late).AppendText(nil)); got != "split,late" {
 		t.Fatalf("marks read %q, want split,late", got)
 	}
+}
+
+func TestABatchOwnsTheChunkItIsGiven(t *testing.T) {
+	b := Get(&Origin{Ledger: &Ledger{}})
+	if b.Own(make([]byte, 10)) {
+		t.Fatal("it took what is no chunk")
+	}
+	first := b.Copy([]byte("first"))
+	chunk := Chunk()
+	line := chunk[100 : 100+copy(chunk[100:], "a line")]
+	if len(chunk) != ChunkBytes || !b.Own(chunk[:200]) {
+		t.Fatal("it did not take a chunk")
+	}
+	second := b.Copy([]byte("second"))
+	if got := string(first) + string(second) + string(b.AddOwn(line).Fields[0].Value); got != "firstseconda line" {
+		t.Fatalf("it holds %q", got)
+	}
+	if len(b.arena.list) != 2 {
+		t.Fatalf("it has %d chunks: copies should go on in the one that they were in", len(b.arena.list))
+	}
+	b.Release()
 }

@@ -136,7 +136,10 @@ func addLines(b *record.Batch, l *tail.Lines) (size int64) {
 	if bytes.IndexByte(l.Raw, 0) >= 0 {
 		odd |= record.NUL
 	}
-	raw := b.Copy(l.Raw)
+	raw := l.Raw
+	if !l.Give(b) {
+		raw = b.Copy(raw)
+	}
 	for i := range l.Lines {
 		line := &l.Lines[i]
 		at := line.Offset - l.RawOffset

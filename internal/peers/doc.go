@@ -15,7 +15,7 @@
 // else: hence the requirements are ratios.
 //
 // Environment: PEERS_MB is the size of each file in megabytes (256), PEERS_RUNS
-// how often each measurement is made (3; the median counts), PEERS_ONLY a
+// how often each measurement is made (3; the fastest counts), PEERS_ONLY a
 // regular expression that picks measurements by "workload/contender",
 // PEERS_PROFILE a folder for CPU profiles of the agent, PEERS_AGENT the agent's
 // binary (bin/wasmtail at the root of the repository).

@@ -192,7 +192,7 @@ func table(all []*measurement) string {
 	return text.String()
 }
 
-// bar is a ratio that must be reached: the median of one measurement over the
+// bar is a ratio that must be reached: the fastest of one measurement over the
 // best of some others.
 type bar struct {
 	workload string
@@ -206,13 +206,13 @@ type bar struct {
 func (b bar) check(all []*measurement) (ratio float64, text string, ok bool) {
 	ours, best, bestName := 0.0, 0.0, ""
 	for _, m := range all {
-		_, median, _ := m.rates()
+		_, _, rate := m.rates() // what else the machine does only slows
 		switch {
 		case m.corpus.workload.name != b.workload:
 		case m.contender.name == b.ours:
-			ours = median
-		case b.others.MatchString(m.contender.name) && median > best:
-			best, bestName = median, m.contender.name
+			ours = rate
+		case b.others.MatchString(m.contender.name) && rate > best:
+			best, bestName = rate, m.contender.name
 		}
 	}
 	if ours == 0 || best == 0 {

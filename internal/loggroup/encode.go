@@ -44,6 +44,10 @@ func Append(dst []byte, b *record.Batch, h *Header) []byte {
 	for i := range b.Records {
 		dst = appendLog(dst, &b.Records[i], b.ReadTime)
 	}
+	return appendHeader(dst, h)
+}
+
+func appendHeader(dst []byte, h *Header) []byte {
 	dst = appendString(dst, groupTopic, h.Topic)
 	dst = appendString(dst, groupSource, h.Source)
 	dst = appendString(dst, groupMachineUUID, h.MachineUUID)

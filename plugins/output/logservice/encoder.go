@@ -21,6 +21,7 @@ type encoder struct {
 	compressor         *loggroup.Compressor
 	codec              loggroup.Codec
 	header             loggroup.Header
+	snappy             loggroup.SnappyAppender // instead of the compressor
 	raw, text          []byte
 }
 
@@ -45,6 +46,11 @@ func (e *encoder) Encode(ctx context.Context, dst []byte, b *record.Batch) ([]by
 		dst = loggroup.Append(dst, b, &e.header)
 		setRawBytes(dst[at:], len(dst)-start)
 		return dst, nil
+	}
+	if e.codec == loggroup.Snappy {
+		body, n := e.snappy.Append(appendPayloadHeader(dst, &p), b, &e.header)
+		setRawBytes(body[at:], n)
+		return body, nil
 	}
 	e.raw = loggroup.Append(e.raw[:0], b, &e.header)
 	p.rawBytes = len(e.raw)

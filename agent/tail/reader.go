@@ -23,7 +23,8 @@ var (
 )
 
 // Lines are consecutive records of one generation. They are lent, with all they
-// point to: valid until the call they are given to returns.
+// point to: valid until the call they are given to returns, unless Give gives them
+// away.
 type Lines struct {
 	Origin *record.Origin
 	Lines  []Line

@@ -4,8 +4,9 @@
 // the pipeline has acknowledged all bytes before it. It starts the goroutines of
 // a tail.Tailer and waits for them.
 //
-// The records of a batch are copied into the batch's arena, decoded if need be;
-// the batch is given away with its delivery.
+// The records of a batch lie in what was read, which the batch then owns, or are
+// copied into its arena, decoded if need be; the batch is given away with its
+// delivery.
 package filelog
 
 import (

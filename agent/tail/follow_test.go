@@ -404,6 +404,22 @@ func TestLongLine_IsSplitAndTheFileGoesOn(t *testing.T) {
 	require.Len(t, r.got.order[1], 1<<20)
 }
 
+// TestLongLine_BehindAShortOneInOneRead: the buffer grows for the long line while
+// the position behind the short one is marked.
+func TestLongLine_BehindAShortOneInOneRead(t *testing.T) {
+	r := newRig(t, dirOf(t), nil)
+	defer func() { r.stop() }()
+	r.write("app.log", strings.Repeat("a line before\n", 50))
+	r.settle()
+	long := strings.Repeat("x", readBytes+1000)
+	r.write("app.log", "short\n"+long)
+	r.step(time.Second)
+	r.write("app.log", "\nafter\n")
+	r.settle()
+	require.Len(t, r.got.order, 53)
+	require.Equal(t, []string{"short", long, "after"}, r.got.order[50:])
+}
+
 func TestSameContentTwice_IsTwoFiles(t *testing.T) {
 	r := newRig(t, dirOf(t), func(c *Config) { c.Include = []string{filepath.Join(filepath.Dir(c.Include[0]), "*")} })
 	defer func() { r.stop() }()

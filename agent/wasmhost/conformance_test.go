@@ -13,6 +13,7 @@ import (
 // TestConformance_HoldsForTheExamples checks an example of each language, with the
 // lines of its own cases.
 func TestConformance_HoldsForTheExamples(t *testing.T) {
+	alone(t)
 	for _, example := range []string{"nginx/c", "logfmt/c", "pii/rust", "router/assemblyscript", "envelope/go", "javatrace/cpp"} {
 		t.Run(example, func(t *testing.T) {
 			h, _ := open(t)
@@ -57,6 +58,7 @@ func broken(t *testing.T, s Spec) (rules []string) {
 }
 
 func TestConformance_FindsTheRuleThatIsBroken(t *testing.T) {
+	alone(t)
 	path := module(t, "testdata/breaker")
 	for _, rule := range []string{
 		"start", "schema", "whole", "splits", "instance", "retry", "flags", "final", "progress", "room", "many",
@@ -72,6 +74,7 @@ func TestConformance_FindsTheRuleThatIsBroken(t *testing.T) {
 }
 
 func TestConformance_FindsWhatNoConfigurationChanges(t *testing.T) {
+	alone(t)
 	source, err := os.ReadFile("testdata/breaker/breaker.c")
 	require.NoError(t, err)
 	project, err := os.ReadFile("testdata/breaker/parser.yaml")

@@ -61,6 +61,15 @@ func module(t testing.TB, dir string) string {
 	return out
 }
 
+// alone is called by tests of one goroutine that compile many modules, which takes
+// minutes with the race detector and shows it nothing. They run without it.
+func alone(t *testing.T) {
+	t.Helper()
+	if slowly > 1 {
+		t.Skip("has one goroutine: `make test` runs it without the race detector")
+	}
+}
+
 func guest(t testing.TB) string { t.Helper(); return module(t, "testdata/guest") }
 
 // open returns a host that compiles in this process, and what it logs.

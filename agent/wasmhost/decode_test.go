@@ -100,9 +100,11 @@ func decodeAnswer(t testing.TB, memory []byte, events int, caps uint32, trial *t
 		require.True(t, w.first == next || w.repeats && i > 0 && w.first == d.rows[i-1].first, "rows ascend")
 		require.Greater(t, w.last, w.first)
 		next = w.last
-		for j, f := range w.fields { // they outlive the module's memory
-			w.fields[j] = record.Field{Name: bytes.Clone(f.Name), Value: bytes.Clone(f.Value)}
+		fields := make([]record.Field, len(w.fields)) // they outlive the batch
+		for j, f := range w.fields {
+			fields[j] = record.Field{Name: bytes.Clone(f.Name), Value: bytes.Clone(f.Value)}
 		}
+		w.fields = fields
 		w.reason = bytes.Clone(w.reason)
 	}
 	require.Equal(t, consumed, next, "rows account for what was consumed")

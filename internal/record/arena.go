@@ -90,7 +90,7 @@ func (b *Batch) Own(chunk []byte) bool {
 	if cap(chunk) != ChunkBytes {
 		return false
 	}
-	b.arena.list = slices.Insert(b.arena.list, max(0, len(b.arena.list)-1), chunk[:ChunkBytes])
+	b.arena.list = slices.Insert(b.arena.list, max(0, len(b.arena.list)-1), chunk[:ChunkBytes]) //nolint:gosec // within its capacity
 	return true
 }
 

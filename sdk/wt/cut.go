@@ -40,35 +40,18 @@ func (r *Row) Cut(id uint32, s *[]byte, c byte) int {
 // CutQuoted is Quoted and Str in one. It returns how many bytes it put; -1, and
 // nothing has changed, when there is no quote.
 func (r *Row) CutQuoted(id uint32, s *[]byte) int {
-	const want = '"' * ones
 	b := *s
-	p, n, i := unsafe.Pointer(unsafe.SliceData(b)), len(b), 0
-	for {
-		if n-i < block {
-			if i = findLast(p, i, n, want); i == n {
-				return -1
-			}
-			break
-		}
-		k := first(miss(word(p, i)^want), miss(word(p, i+8)^want), miss(word(p, i+16)^want), miss(word(p, i+24)^want))
-		i += k
-		if k < block {
-			break
-		}
+	i := Find(b, '"')
+	if i == len(b) {
+		return -1
 	}
-	if i > 0 && *(*byte)(unsafe.Add(p, i-1)) == '\\' {
+	if i > 0 && b[i-1] == '\\' {
 		if i = unescapedQuote(b); i < 0 {
 			return -1
 		}
 	}
 	*s = b[i+1:]
-	if a := uintptr(p); a-guest.data <= guest.dataLen && r.out <= outBytes-4*fieldWords {
-		f := (*[fieldWords]uint32)(unsafe.Add(unsafe.Pointer(&guest.table), r.out))
-		f[0], f[1], f[2] = id, uint32(a), uint32(i) // addresses of a module have 32 bits
-		r.out += 4 * fieldWords
-	} else {
-		r.putRange(id, b[:i])
-	}
+	r.putRange(id, b[:i])
 	return i
 }
 

@@ -322,11 +322,8 @@ func (w *writer) enter(f *body) {
 	if !f.calls {
 		return
 	}
-	stack := w.fuel + 1
-	w.out = appendU32(append(w.out, opGlobalGet), stack)
-	w.out = append(appendI32(append(w.out, opI32Const), f.frame()), opI32Sub)
-	w.out = appendU32(append(w.out, opGlobalSet), stack)
-	w.out = appendU32(append(w.out, opGlobalGet), stack)
+	w.move(opI32Sub, f)
+	w.out = appendU32(append(w.out, opGlobalGet), w.fuel+1)
 	w.out = append(w.out, opI32Const, 0, opI32LtS, opIf, emptyBlock, opUnreachable, opEnd, opBlock)
 	switch results := w.m.types[f.typ].Results; len(results) {
 	case 0:
@@ -343,10 +340,16 @@ func (w *writer) leave(f *body) {
 	if !f.calls {
 		return
 	}
-	stack := w.fuel + 1
-	w.out = appendU32(append(w.out, opGlobalGet), stack)
-	w.out = append(appendI32(append(w.out, opI32Const), f.frame()), opI32Add)
-	w.out = append(appendU32(append(w.out, opGlobalSet), stack), opEnd)
+	w.move(opI32Add, f)
+	w.out = append(w.out, opEnd)
+}
+
+// move writes what adds a function's frame to what is left of the stack, or
+// subtracts it.
+func (w *writer) move(op byte, f *body) {
+	w.out = appendU32(append(w.out, opGlobalGet), w.fuel+1)
+	w.out = append(appendI32(append(w.out, opI32Const), f.frame()), op)
+	w.out = appendU32(append(w.out, opGlobalSet), w.fuel+1)
 }
 
 // frame is about what a call of the function takes of the stack, in bytes.

@@ -27,6 +27,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/agent/queue"
 	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/durable"
@@ -60,6 +61,7 @@ type agent struct {
 	started     time.Time
 	modules     *wasmhost.Host
 	bandwidth   *rate.Limiter // of all outlets together
+	disk        *queue.Budget // the same
 	processors  int           // that the system lets this process use
 
 	mu     sync.Mutex // guards what follows against those who ask for the status
@@ -96,8 +98,10 @@ const (
 	sendersPerOutput = 4
 	// queueBytes of payloads wait for an output, in memory. What is older leaves
 	// the processor's cache before it is hashed and sent: 4 MiB was the fastest
-	// of 1 to 64. While an output is away, the files are the buffer.
+	// of 1 to 64. What waits longer goes to the disk.
 	queueBytes = 4 << 20
+	// cacheDir in the state folder has a folder for each output.
+	cacheDir = "cache"
 	// heapShare of the memory limit is where the collector begins to work
 	// harder; the rest is for stacks, page tables and the binary itself.
 	heapShare = 0.8
@@ -124,7 +128,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 		o.Log.Info("the checkpoints are saved again")
 	}
-	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now(), bandwidth: rate.NewLimiter(rate.Inf, 0), processors: runtime.GOMAXPROCS(0)}
+	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now(), bandwidth: rate.NewLimiter(rate.Inf, 0), disk: queue.NewBudget(0), processors: runtime.GOMAXPROCS(0)}
 	a.applyLimits(o.File.Limits)
 	if a.modules, err = openModules(o); err != nil {
 		return errors.Join(err, checkpoints.Close())
@@ -144,12 +148,28 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return errors.Join(err, checkpoints.Close())
 	}
+	a.warnOfOrphans()
 	o.Log.WithFields(logrus.Fields{"agent": st.agentID, "pipelines": len(first.pipelines), "version": o.Version}).Info("running")
 	if o.Ready != nil {
 		o.Ready(admin.addr())
 	}
 	err = a.run(ctx)
 	return errors.Join(err, admin.close(), checkpoints.Close())
+}
+
+// warnOfOrphans names batches on the disk that belong to no output any more.
+func (a *agent) warnOfOrphans() {
+	dirs, err := os.ReadDir(filepath.Join(a.o.File.DataDir, cacheDir))
+	if err != nil {
+		return // nothing was ever stored
+	}
+	for _, d := range dirs {
+		dir := filepath.Join(a.o.File.DataDir, cacheDir, d.Name())
+		if bytes := folderBytes(dir); a.o.File.Outputs[d.Name()].Type == "" && bytes > 0 {
+			a.o.Log.WithFields(logrus.Fields{"folder": dir, "bytes": bytes}).
+				Warn("batches wait on the disk for an output that is not configured any more; name it again, or delete the folder")
+		}
+	}
 }
 
 // openModules makes the host of parser modules.
@@ -177,6 +197,7 @@ func (a *agent) applyLimits(l config.Limits) {
 	if procs != runtime.GOMAXPROCS(0) {
 		runtime.GOMAXPROCS(procs)
 	}
+	a.disk.SetMax(int64(l.Disk))
 	if l.Bandwidth == 0 {
 		a.bandwidth.SetLimit(rate.Inf)
 		a.bandwidth.SetBurst(math.MaxInt32)
@@ -271,7 +292,7 @@ func (a *agent) build(ctx context.Context, file *config.File, before set) (set, 
 			s.outlets[name] = before.outlets[name]
 			continue
 		}
-		o, err := a.buildOutlet(name, file.Outputs[name])
+		o, err := a.buildOutlet(name, file)
 		if err != nil {
 			s.abandon(before)
 			return set{}, err
@@ -293,7 +314,8 @@ func (a *agent) build(ctx context.Context, file *config.File, before set) (set, 
 	return s, nil
 }
 
-func (a *agent) buildOutlet(name string, block config.Block) (*pipeline.Outlet, error) {
+func (a *agent) buildOutlet(name string, file *config.File) (*pipeline.Outlet, error) {
+	block := file.Outputs[name]
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "unknown"
@@ -305,6 +327,10 @@ func (a *agent) buildOutlet(name string, block config.Block) (*pipeline.Outlet, 
 	}
 	return pipeline.NewOutlet(pipeline.OutletConfig{
 		Name: name, Output: output, QueueBytes: queueBytes, Senders: sendersPerOutput,
+		Disk: &queue.Disk{
+			FS: durable.OS{}, Dir: filepath.Join(file.DataDir, cacheDir, name), Format: block.Type, Budget: a.disk,
+			NewestFirst: file.Cache.Order == "newest_first", AgeMax: file.Cache.MaxAge,
+		},
 		Bandwidth: a.bandwidth, Rejected: a.state.putAside, Log: a.o.Log,
 	})
 }

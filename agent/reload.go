@@ -152,7 +152,7 @@ func (s set) abandon(before set) {
 
 // sameOutput reports whether an output of s is as a configuration has it.
 func (s set) sameOutput(name string, file *config.File) bool {
-	return s.outlets[name] != nil && reflect.DeepEqual(s.file.Outputs[name], file.Outputs[name])
+	return s.outlets[name] != nil && s.file.Cache == file.Cache && reflect.DeepEqual(s.file.Outputs[name], file.Outputs[name])
 }
 
 // samePipeline reports whether a pipeline of s, and what it uses, is as a

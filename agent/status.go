@@ -38,8 +38,10 @@ type OutputStatus struct {
 	// Error of the last attempt, "" while the output delivers.
 	Error        string    `json:"error,omitempty"`
 	FailingSince time.Time `json:"failing_since,omitzero"`
-	// QueuedBytes wait or are under way, encoded.
+	// QueuedBytes wait in memory or are under way, encoded; DiskBytes wait on the
+	// disk.
 	QueuedBytes int64 `json:"queued_bytes"`
+	DiskBytes   int64 `json:"disk_bytes"`
 }
 
 func (a *agent) status() Status {
@@ -60,7 +62,8 @@ func (a *agent) status() Status {
 	}
 	for _, name := range slices.Sorted(maps.Keys(active.outlets)) {
 		o := active.outlets[name]
-		os := OutputStatus{Name: name, Type: active.file.Outputs[name].Type, QueuedBytes: o.Queued()}
+		os := OutputStatus{Name: name, Type: active.file.Outputs[name].Type}
+		os.QueuedBytes, os.DiskBytes = o.Queued()
 		if err, since := o.Health(); err != nil {
 			os.Error, os.FailingSince = err.Error(), since
 		}

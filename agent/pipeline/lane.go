@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/wasmtail/wasmtail/agent/queue"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
 
@@ -170,12 +171,25 @@ type part struct {
 func (p *Pipeline) deliver(hard context.Context, l *lane, d delivery) {
 	payload, err := p.encode(l, d)
 	if err == nil && len(payload) > 0 {
-		l.buf, err = p.c.Outlets[d.outlet].queue.Put(hard, payload, l.places[d.outlet], d.report.one)
+		e := queue.Entry{Payload: payload, Label: p.label(d.part)}
+		l.buf, err = p.c.Outlets[d.outlet].queue.Put(hard, l.places[d.outlet], e, d.report.one)
 	}
 	if err != nil || len(payload) == 0 { // nothing was queued: this is the outlet's word
 		d.report.one(err)
 	}
 }
+
+// label says what the payload of a part is.
+func (p *Pipeline) label(part *part) queue.Label {
+	b := part.batch
+	return queue.Label{
+		Stream: p.streams[part.route] ^ b.Origin.Source*streamFactor, Destination: p.stores[part.route],
+		Generation: b.Origin.Generation, Path: b.Origin.Path, Start: b.Start, End: b.End, Records: len(b.Records),
+	}
+}
+
+// streamFactor spreads sources over all bits: any large odd number does.
+const streamFactor = 0x9e3779b97f4a7c15
 
 // split returns the parts of b by log store. The pipeline's own has one always:
 // it accounts for the range.

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/wasmtail/wasmtail/agent/queue"
 	"github.com/wasmtail/wasmtail/internal/telemetry"
 )
 
@@ -57,18 +58,21 @@ func (m *pipelineMetrics) stageErrors(ctx context.Context, stage string, n int64
 // outletMetrics are the counters of one outlet.
 type outletMetrics struct {
 	sent, refused, errors      metric.Int64Counter
+	gone                       metric.Int64Counter
 	seconds                    metric.Float64Histogram
 	ok, failed, all, component metric.MeasurementOption
+	label                      attribute.KeyValue
 }
 
 func newOutletMetrics(name string) (*outletMetrics, error) {
-	m := &outletMetrics{}
 	label := attribute.String("output", name)
+	m := &outletMetrics{label: label}
 	m.all = metric.WithAttributeSet(attribute.NewSet(label))
 	m.ok = metric.WithAttributeSet(attribute.NewSet(label, attribute.String("outcome", "success")))
 	m.failed = metric.WithAttributeSet(attribute.NewSet(label, attribute.String("outcome", "failure")))
 	m.component = metric.WithAttributeSet(attribute.NewSet(attribute.String("component_id", name), attribute.String("component_kind", "output")))
-	var errs [4]error
+	var errs [5]error
+	m.gone, errs[4] = telemetry.BufferLost.Counter()
 	m.sent, errs[0] = telemetry.SentBytes.Counter()
 	m.refused, errs[1] = telemetry.RejectedBytes.Counter()
 	m.errors, errs[2] = telemetry.Errors.Counter()
@@ -96,4 +100,8 @@ func (m *outletMetrics) attempt(ctx context.Context, bytes int, took time.Durati
 
 func (m *outletMetrics) rejected(ctx context.Context, bytes int) {
 	m.refused.Add(ctx, int64(bytes), m.all)
+}
+
+func (m *outletMetrics) lost(l queue.Loss) {
+	m.gone.Add(context.Background(), int64(l.Records), metric.WithAttributes(m.label, attribute.String("reason", string(l.Reason))))
 }

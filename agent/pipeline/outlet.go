@@ -5,22 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/time/rate"
 
 	"github.com/wasmtail/wasmtail/agent/queue"
 	"github.com/wasmtail/wasmtail/internal/telemetry"
 )
 
-// RetryError is an error of Output.Send that names the earliest time for the
-// next attempt, such as a receiver's Retry-After.
+// RetryError is an error of Output.Send that says what the setback is about, and
+// the earliest time for the next attempt, such as a receiver's Retry-After. Any
+// other error is about the output as a whole.
 type RetryError struct {
-	After time.Duration
-	Err   error
+	queue.Setback
+	Err error
 }
 
 // Error implements error.
@@ -33,8 +34,10 @@ func (e *RetryError) Unwrap() error { return e.Err }
 type OutletConfig struct {
 	Name   string
 	Output Output
-	// QueueBytes bounds the encoded payloads that wait, in memory.
+	// QueueBytes bounds the encoded payloads that wait, in memory; Disk is where
+	// they go when they wait for long, nil for nowhere.
 	QueueBytes int64
+	Disk       *queue.Disk
 	// Senders is how many payloads are under way at the same time.
 	Senders int
 	// Bandwidth is shared by all outlets and counts payload bytes; nil: no limit.
@@ -57,18 +60,17 @@ type Outlet struct {
 	mu      sync.Mutex
 	failing error     // the last attempt's error, nil when it was delivered
 	since   time.Time // since when it fails
+	disk    error     // why the disk cannot be used, nil while it can
 }
 
-// The pause before attempt n is random up to min(pauseMax, pauseMin·2ⁿ), so
-// that senders, and agents, do not come back all at once.
-const (
-	pauseMin = 100 * time.Millisecond
-	pauseMax = 30 * time.Second
-)
+// refusedPause is how long a payload waits that was refused for good, and cannot
+// be put aside either.
+const refusedPause = 30 * time.Second
 
 // NewOutlet returns an outlet; nothing runs yet.
 func NewOutlet(c OutletConfig) (*Outlet, error) {
-	o := &Outlet{name: c.Name, output: c.Output, queue: queue.New(c.QueueBytes), c: c}
+	o := &Outlet{name: c.Name, output: c.Output, c: c}
+	o.queue = queue.New(queue.Options{BytesMax: c.QueueBytes, Senders: c.Senders, Disk: c.Disk, Lost: o.lost, DiskFails: o.diskFails})
 	var err error
 	if o.metrics, err = newOutletMetrics(c.Name); err != nil {
 		return nil, fmt.Errorf("cannot make metrics of output %s: %w", c.Name, err)
@@ -76,14 +78,13 @@ func NewOutlet(c OutletConfig) (*Outlet, error) {
 	return o, nil
 }
 
-// Run sends until Close was called and everything is delivered, or ctx ends;
-// then what is left is given back unacknowledged.
+// Run sends until Close was called and everything in memory is delivered, or ctx
+// ends; then what is left goes to the disk, or is given back unacknowledged. What
+// is on the disk is sent by the next run. Pipelines wait until Run has begun.
 func (o *Outlet) Run(ctx context.Context) {
-	gauge, err := telemetry.BufferBytes.Observe(o.queue.Bytes, o.metrics.all)
-	if err != nil {
-		o.c.Log.WithError(err).WithField("output", o.name).Error("the waiting bytes of an output cannot be shown in the metrics")
-	} else {
-		defer func() { _ = gauge.Unregister() }() // it fails only for what is not registered
+	defer o.observe()()
+	if err := o.queue.Open(); err != nil {
+		o.diskFails(err)
 	}
 	var senders sync.WaitGroup
 	for range max(1, o.c.Senders) {
@@ -99,11 +100,54 @@ func (o *Outlet) Run(ctx context.Context) {
 	}
 	senders.Wait()
 	o.queue.Close()
-	o.queue.Discard(fmt.Errorf("output %s stopped before the batch was sent", o.name))
+	o.queue.Shut(fmt.Errorf("output %s stopped before the batch was sent", o.name))
 	if c, ok := o.output.(io.Closer); ok {
 		if err := c.Close(); err != nil {
 			o.c.Log.WithError(err).WithField("output", o.name).Error("an output was not closed well")
 		}
+	}
+}
+
+// observe shows what waits in the metrics, until the function it returns is
+// called.
+func (o *Outlet) observe() (end func()) {
+	var gauges []metric.Registration
+	for _, g := range []struct {
+		metric *telemetry.Metric
+		value  func() int64
+	}{{&telemetry.BufferBytes, o.queue.Bytes}, {&telemetry.BufferDiskBytes, o.queue.DiskBytes}} {
+		gauge, err := g.metric.Observe(g.value, o.metrics.all)
+		if err != nil {
+			o.c.Log.WithError(err).WithField("output", o.name).Error("the waiting bytes of an output cannot be shown in the metrics")
+			continue
+		}
+		gauges = append(gauges, gauge)
+	}
+	return func() {
+		for _, g := range gauges {
+			_ = g.Unregister() // it fails only for what is not registered
+		}
+	}
+}
+
+// lost reports payloads that will never be delivered.
+func (o *Outlet) lost(l queue.Loss) {
+	o.metrics.lost(l)
+	o.c.Log.WithError(l.Err).WithFields(logrus.Fields{
+		"output": o.name, "reason": l.Reason, "records": l.Records,
+		"path": l.Path, "generation": l.Generation, "start": l.Start, "end": l.End,
+	}).Error("a batch that waited on the disk will not be delivered")
+}
+
+// diskFails tells of a disk that cannot be used, once until it can be again.
+func (o *Outlet) diskFails(err error) {
+	o.mu.Lock()
+	was := o.disk
+	o.disk = err
+	o.mu.Unlock()
+	if was == nil {
+		o.c.Log.WithError(err).WithField("output", o.name).
+			Error("the disk cache cannot be used: while the output is away, logs wait in their files; free space, or look at the disk")
 	}
 }
 
@@ -117,39 +161,40 @@ func (o *Outlet) Health() (err error, since time.Time) { //nolint:revive,staticc
 	return o.failing, o.since
 }
 
-// Queued is the number of payload bytes that wait or are under way.
-func (o *Outlet) Queued() int64 { return o.queue.Bytes() }
+// Queued is the number of payload bytes in memory that wait or are under way, and
+// of bytes on the disk.
+func (o *Outlet) Queued() (memory, disk int64) { return o.queue.Bytes(), o.queue.DiskBytes() }
 
-// deliver tries until the payload is delivered, refused for good and kept, or
-// ctx ends.
+// deliver makes one attempt.
 func (o *Outlet) deliver(ctx context.Context, l *queue.Lease) {
-	for attempt := 0; ; attempt++ {
-		err := o.attempt(ctx, l.Payload)
-		if err == nil {
-			o.healthy()
-			l.Release(nil)
-			return
-		}
-		if errors.Is(err, ErrRejected) {
-			keptErr := o.c.Rejected(o.name, l.Payload, err)
-			if keptErr == nil {
-				o.metrics.rejected(ctx, len(l.Payload))
-				o.c.Log.WithError(err).WithField("output", o.name).Error("a batch was refused for good and put aside")
-				l.Release(err)
-				return
-			}
-			err = fmt.Errorf("%w; and it cannot be put aside: %w", err, keptErr)
-		}
-		if ctx.Err() != nil {
-			l.Release(context.Cause(ctx))
-			return
-		}
-		o.unhealthy(err)
-		if !wait(ctx, pause(attempt, err)) {
-			l.Release(context.Cause(ctx))
-			return
-		}
+	err := o.attempt(ctx, l.Payload)
+	if err == nil {
+		o.healthy()
+		l.Release(nil)
+		return
 	}
+	setback := queue.Setback{}
+	var retry *RetryError
+	switch {
+	case errors.Is(err, ErrRejected):
+		keptErr := o.c.Rejected(o.name, l.Payload, err)
+		if keptErr == nil {
+			o.metrics.rejected(ctx, len(l.Payload))
+			o.c.Log.WithError(err).WithField("output", o.name).Error("a batch was refused for good and put aside")
+			l.Release(err)
+			return
+		}
+		err = fmt.Errorf("%w; and it cannot be put aside: %w", err, keptErr)
+		setback = queue.Setback{Scope: queue.Stream, After: refusedPause}
+	case errors.As(err, &retry):
+		setback = retry.Setback
+	}
+	if ctx.Err() != nil {
+		l.Return()
+		return
+	}
+	o.unhealthy(err)
+	l.Retry(setback)
 }
 
 func (o *Outlet) attempt(ctx context.Context, payload []byte) error {
@@ -188,30 +233,5 @@ func (o *Outlet) unhealthy(err error) {
 	o.mu.Unlock()
 	if was == nil {
 		o.c.Log.WithError(err).WithField("output", o.name).Warn("cannot deliver; trying again until it heals")
-	}
-}
-
-func pause(attempt int, err error) time.Duration {
-	ceiling := pauseMax
-	if attempt < 16 {
-		ceiling = min(pauseMax, pauseMin<<attempt)
-	}
-	p := time.Duration(rand.Int64N(int64(ceiling))) + pauseMin/10 //nolint:gosec // it spreads attempts, it hides nothing
-	var retry *RetryError
-	if errors.As(err, &retry) && retry.After > p {
-		p = retry.After
-	}
-	return p
-}
-
-// wait reports whether d passed before ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"sync"
 	"time"
 
@@ -52,6 +54,8 @@ type Config struct {
 type Pipeline struct {
 	c       Config
 	lanes   []*lane
+	stores  []string // the pipeline's log store, then the routes
+	streams []uint64 // of each, what the order of its sources is numbered from
 	metrics *pipelineMetrics
 	tracer  trace.Tracer
 	flying  sync.WaitGroup // parts of batches of which an outlet has not had its word
@@ -70,6 +74,12 @@ func New(c Config) (*Pipeline, error) {
 		return nil, fmt.Errorf("cannot make metrics of pipeline %s: %w", c.Name, err)
 	}
 	p := &Pipeline{c: c, metrics: metrics, tracer: otel.Tracer("wasmtail/pipeline")}
+	p.stores = append([]string{c.Logstore}, c.Routes...)
+	for _, store := range p.stores {
+		h := fnv.New64a()
+		_, _ = io.WriteString(h, c.Name+"\x00"+store)
+		p.streams = append(p.streams, h.Sum64())
+	}
 	for range max(1, c.Lanes) {
 		l := &lane{in: make(chan parcel, 1), faults: map[string]bool{}, held: map[*record.Origin]*heldSource{}}
 		if l.stages, err = c.NewStages(); err != nil {
@@ -79,11 +89,11 @@ func New(c Config) (*Pipeline, error) {
 			metrics.stageErrors(context.Background(), l.stages[i].Name, 0)
 		}
 		for _, o := range c.Outlets {
-			stores := make([]Encoder, 0, 1+len(c.Routes))
-			for _, logstore := range append([]string{c.Logstore}, c.Routes...) {
-				stores = append(stores, o.output.NewEncoder(c.Name, logstore))
+			encoders := make([]Encoder, 0, len(p.stores))
+			for _, store := range p.stores {
+				encoders = append(encoders, o.output.NewEncoder(c.Name, store))
 			}
-			l.encoders = append(l.encoders, stores)
+			l.encoders = append(l.encoders, encoders)
 			l.places = append(l.places, o.queue.Lane())
 		}
 		p.lanes = append(p.lanes, l)

@@ -1,13 +1,24 @@
 // Package queue holds encoded payloads between the lanes that make them and
-// the senders that deliver them: bounded in bytes, in order within a lane.
+// the senders that deliver them: in memory while the output keeps up, on the
+// disk while it does not; bounded in bytes; in order within a stream.
 //
 // A payload is given away, and lent to one sender at a time. At no time are two
-// payloads of one lane out, so that a lane's payloads are delivered in the
-// order in which they were put, whatever has to be tried again. Putting blocks
-// while the bound is reached: that is the back-pressure of the whole agent. A
-// lane that holds nothing may always put one payload, so a payload larger than
-// the bound passes, and no lane can starve another. The package starts no
-// goroutines, and everything in it is safe for concurrent use.
+// payloads of one stream out, so that they are delivered in the order in which
+// they were put, whatever has to be tried again. Memory is bounded; a lane that
+// holds nothing may always put one payload, so a payload larger than the bound
+// passes, and no lane can starve another. When a lane has waited a second for
+// room, everything that is held goes to the disk, is acknowledged, and what is
+// put from then on follows it, until the disk is empty again. When the disk is
+// full or fails, putting blocks: that is the back-pressure of the whole agent.
+//
+// What is on the disk survives the process, and a loss of power: a payload is
+// acknowledged when it is synced. After a crash it is sent again unless its
+// delivery had been noted. Records that the disk has damaged are counted and
+// named, segments that cannot be read are put out of the way: nothing on the
+// disk keeps a queue from starting.
+//
+// The package starts no goroutines, and everything in it is safe for concurrent
+// use.
 package queue
 
 import (
@@ -15,48 +26,184 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
+
+	"github.com/wasmtail/wasmtail/internal/durable"
 )
 
 // ErrClosed is what Put returns after Close, and Take when nothing is left.
 var ErrClosed = errors.New("queue closed")
 
+// Options are what a queue is made of.
+type Options struct {
+	// BytesMax bounds the payload bytes in memory; each lane may hold one payload
+	// whatever the bound.
+	BytesMax int64
+	// Senders is how many payloads may be out at once.
+	Senders int
+	// Disk is where payloads go that wait for long; nil keeps them in memory.
+	Disk *Disk
+	// Lost is told of payloads that the disk has lost, or that were too old;
+	// DiskFails why the disk cannot be used, and what was found on it that cannot
+	// be. They must not block, and are called from any goroutine.
+	Lost      func(Loss)
+	DiskFails func(error)
+}
+
+// Disk is where a queue keeps what waits for long.
+type Disk struct {
+	FS durable.FS
+	// Dir is this queue's own folder.
+	Dir string
+	// Format names who understands the payloads: those of another are left alone.
+	Format string
+	Budget *Budget
+	// NewestFirst sends the newest segments first, whole ones: then the order
+	// within a stream is not kept across them.
+	NewestFirst bool
+	// AgeMax is after what time on the disk a payload is given up; 0 for never.
+	AgeMax time.Duration
+}
+
+// Loss is something that will not be delivered.
+type Loss struct {
+	// Label is what is lost; zero if that cannot be told any more.
+	Label
+	// Records that are lost, at least.
+	Records int
+	Reason  LossReason
+	Err     error
+}
+
+// LossReason is why something was lost.
+type LossReason string
+
+// The reasons.
+const (
+	// Expired: it was older than what the configuration wants to keep.
+	Expired LossReason = "expired"
+	// Damaged: the disk did not keep it.
+	Damaged LossReason = "damaged"
+	// SetAside: it is kept in a file that this version or output cannot send.
+	SetAside LossReason = "set_aside"
+)
+
+// Entry is a payload and what it is.
+type Entry struct {
+	Payload []byte
+	Label   Label
+}
+
 // Queue is the queue of one output.
 type Queue struct {
-	bytesMax int64
+	o    Options
+	disk *spool // nil until Open, and without a disk
 
-	mu     sync.Mutex
-	closed bool
-	bytes  int64         // payload bytes held, lent ones included
-	lanes  []*lane       // by number
-	ready  []*lane       // lanes with a payload and none out, oldest first
-	taken  chan struct{} // closed and replaced when a payload leaves
-	put    chan struct{} // closed and replaced when a lane becomes ready
-	free   [][]byte      // payload buffers for reuse
-	spare  []int         // numbers of lanes that were withdrawn
+	mu      sync.Mutex
+	opened  bool
+	closed  bool
+	moving  bool // memory is being written to the disk
+	loading bool // the disk is being read
+	spilled bool // what is put goes to the disk
+	putting int  // payloads on their way to the disk
+	bytes   int64
+	seq     uint64
+	lanes   []*lane // by number
+	streams map[uint64]*stream
+	ready   []*stream // with an item and none out, oldest first
+	loaded  int       // records of the disk in streams
+	gates   map[string]*gate
+	all     gate
+	moved   map[place]bool // out, or tried again from memory, and on the disk too
+	room    chan struct{}  // closed and replaced when Put may go on
+	work    chan struct{}  // closed and replaced when Take may go on
+	free    [][]byte       // payload buffers for reuse
+	spare   []int          // numbers of lanes that were withdrawn
 }
 
 type lane struct {
-	number int
-	items  []item // FIFO; items[head:] are waiting
-	head   int
-	held   int // waiting and lent
-	lent   bool
-	gone   bool // withdrawn
+	held int // waiting and lent, in memory
+	gone bool
 }
 
+// stream is what must be delivered in order.
+type stream struct {
+	number   uint64
+	items    []*item // items[head:] wait
+	head     int
+	listed   bool // in ready
+	out      *item
+	failures int
+	until    time.Time // not tried before
+}
+
+// item is a payload that waits or is out.
 type item struct {
-	payload []byte
-	done    func(error)
+	payload []byte      // nil while it is on the disk only
+	label   Label       // of what is on the disk only: stream and destination
+	done    func(error) // nil once it was called
+	lane    int         // -1 if it came from the disk
+	seq     uint64
+	at      place // seg is nil while it is in memory only
 }
 
-// freeMax bounds the buffers kept for reuse; more lie about only when an
-// outage has filled the queue.
-const freeMax = 16
+const (
+	// freeMax bounds the buffers kept for reuse.
+	freeMax = 16
+	// patience is how long a lane waits for room in memory before the disk is
+	// used. An output that takes one payload a second is slow, not away: then the
+	// files are the buffer.
+	patience = time.Second
+	// loadedMax bounds the records of the disk that are known in memory. When as
+	// many wait for destinations that take nothing, those behind them wait too.
+	loadedMax = 1 << 16
+)
 
-// New returns a queue that holds at most bytesMax payload bytes, but at least
-// one payload of each lane.
-func New(bytesMax int64) *Queue {
-	return &Queue{bytesMax: bytesMax, taken: make(chan struct{}), put: make(chan struct{})}
+// New returns a queue that takes payloads once it is open.
+func New(o Options) *Queue {
+	if o.Lost == nil {
+		o.Lost = func(Loss) {}
+	}
+	if o.DiskFails == nil {
+		o.DiskFails = func(error) {}
+	}
+	o.Senders = max(1, o.Senders)
+	return &Queue{
+		o: o, streams: map[uint64]*stream{}, gates: map[string]*gate{}, moved: map[place]bool{},
+		all: gate{limit: float64(o.Senders)}, room: make(chan struct{}), work: make(chan struct{}),
+	}
+}
+
+// Open finds what an earlier run has left on the disk, and lets Put go on. On an
+// error the queue works in memory only.
+func (q *Queue) Open() error {
+	var err error
+	var disk *spool
+	if q.o.Disk != nil {
+		disk, err = openSpool(q.o.Disk)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.disk, q.opened = disk, true
+	q.spilled = disk != nil && !disk.empty()
+	q.wakeLocked()
+	return err
+}
+
+// wakeLocked lets everybody look again.
+func (q *Queue) wakeLocked() {
+	q.roomLocked()
+	q.workLocked()
+}
+
+func (q *Queue) roomLocked() {
+	close(q.room)
+	q.room = make(chan struct{})
+}
+
+func (q *Queue) workLocked() {
+	close(q.work)
+	q.work = make(chan struct{})
 }
 
 // Lane returns a new lane number for Put.
@@ -66,58 +213,142 @@ func (q *Queue) Lane() int {
 	if last := len(q.spare) - 1; last >= 0 {
 		n := q.spare[last]
 		q.spare = q.spare[:last]
-		q.lanes[n] = &lane{number: n}
+		q.lanes[n] = &lane{}
 		return n
 	}
-	q.lanes = append(q.lanes, &lane{number: len(q.lanes)})
+	q.lanes = append(q.lanes, &lane{})
 	return len(q.lanes) - 1
 }
 
-// Put gives payload to the queue, and returns an empty buffer to use in its
+// verdict is what becomes of a payload that is put.
+type verdict int
+
+const (
+	refuse verdict = iota
+	keep           // in memory
+	store          // on the disk
+	move           // all of memory goes to the disk first
+	pause
+)
+
+// Put gives a payload to the queue, and returns an empty buffer to use in its
 // place. It blocks while the queue is full. done is called exactly once if Put
-// returns no error, and never otherwise; then payload itself is returned. The
-// error is that of ctx, or ErrClosed.
-func (q *Queue) Put(ctx context.Context, payload []byte, laneNumber int, done func(error)) (spare []byte, err error) {
+// returns no error, and never otherwise; then the payload itself is returned.
+// It is called with nil when the payload is delivered, or durable on the disk.
+// The error is that of ctx, or ErrClosed.
+func (q *Queue) Put(ctx context.Context, laneNumber int, e Entry, done func(error)) (spare []byte, err error) {
+	var since time.Time // when it began to wait
 	for {
+		now := time.Now()
+		late := !since.IsZero() && now.Sub(since) >= patience
 		q.mu.Lock()
-		if q.closed {
+		v, from := q.placeLocked(laneNumber, len(e.Payload), late)
+		room := q.room
+		switch v {
+		case refuse:
 			q.mu.Unlock()
-			return payload, ErrClosed
-		}
-		l := q.lanes[laneNumber]
-		if l.gone {
-			q.mu.Unlock()
-			return payload, ErrClosed
-		}
-		if q.bytes+int64(len(payload)) <= q.bytesMax || l.held == 0 {
-			q.putLocked(l, payload, done)
-			spare = q.spareLocked(len(payload))
+			return e.Payload, ErrClosed
+		case keep:
+			q.pushLocked(&item{payload: e.Payload, label: e.Label, done: done, lane: laneNumber})
+			spare = q.spareLocked(len(e.Payload))
 			q.mu.Unlock()
 			return spare, nil
+		case store:
+			q.putting++
+			q.mu.Unlock()
+			if q.store(e) {
+				done(nil)
+				return e.Payload[:0], nil
+			}
+		case move:
+			q.moving = true
+			q.mu.Unlock()
+			q.spill()
+		case pause:
+			q.mu.Unlock()
 		}
-		taken := q.taken
-		q.mu.Unlock()
-		select {
-		case <-taken:
-		case <-ctx.Done():
-			return payload, context.Cause(ctx)
+		if since.IsZero() {
+			since = now
+		}
+		if from = later(from, since.Add(patience)); !from.After(now) {
+			from = now.Add(patience)
+		}
+		if err := sleep(ctx, room, from); err != nil {
+			return e.Payload, err
 		}
 	}
 }
 
-func (q *Queue) putLocked(l *lane, payload []byte, done func(error)) {
-	l.items = append(l.items, item{payload: payload, done: done})
-	l.held++
-	q.bytes += int64(len(payload))
-	if !l.lent && len(l.items)-l.head == 1 {
-		q.readyLocked(l)
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
+	return b
 }
 
-func (q *Queue) readyLocked(l *lane) {
-	q.ready = append(q.ready, l)
-	close(q.put)
-	q.put = make(chan struct{})
+// placeLocked decides where n bytes of a lane go, and when to ask again.
+func (q *Queue) placeLocked(laneNumber, n int, late bool) (v verdict, from time.Time) {
+	l := q.lanes[laneNumber]
+	if q.closed || l.gone {
+		return refuse, from
+	}
+	if !q.opened || q.moving {
+		return pause, from
+	}
+	if !q.spilled && (q.bytes+int64(n) <= q.o.BytesMax || l.held == 0) {
+		return keep, from
+	}
+	if q.disk == nil || !q.spilled && !late {
+		return pause, from
+	}
+	ok, from := q.disk.ready(time.Now())
+	if !q.spilled {
+		n += int(q.bytes)
+	}
+	switch {
+	case !ok || q.disk.full(n):
+		return pause, from
+	case q.spilled:
+		return store, from
+	}
+	return move, from
+}
+
+func (q *Queue) pushLocked(it *item) {
+	q.seq++
+	it.seq = q.seq
+	q.lanes[it.lane].held++
+	q.bytes += int64(len(it.payload))
+	s := q.streamLocked(it.label.Stream)
+	s.items = append(s.items, it)
+	q.readyLocked(s)
+}
+
+func (q *Queue) streamLocked(number uint64) *stream {
+	s := q.streams[number]
+	if s == nil {
+		s = &stream{number: number}
+		q.streams[number] = s
+	}
+	return s
+}
+
+// readyLocked lists a stream where it belongs after a change: among those that
+// may send, or nowhere.
+func (q *Queue) readyLocked(s *stream) {
+	waits := s.head < len(s.items)
+	switch {
+	case waits && s.out == nil && !s.listed:
+		s.listed = true
+		q.ready = append(q.ready, s)
+		q.workLocked()
+	case s.listed && (!waits || s.out != nil):
+		s.listed = false
+		q.ready = slices.DeleteFunc(q.ready, func(o *stream) bool { return o == s })
+	}
+	if !waits && s.out == nil && s.failures == 0 {
+		delete(q.streams, s.number)
+	}
 }
 
 // spareLocked returns an empty buffer, one that fits n if there is one: the next
@@ -135,147 +366,97 @@ func (q *Queue) spareLocked(n int) []byte {
 	return make([]byte, 0, n+n/4)
 }
 
-// Lease is a payload lent to a sender.
-type Lease struct {
-	// Payload is valid until Release.
-	Payload []byte
-	q       *Queue
-	lane    *lane
-	done    func(error)
-}
-
-// Take lends the next payload of a lane that has none out. It blocks while
-// there is none. The error is that of ctx, or ErrClosed once the queue is
-// closed and empty.
-func (q *Queue) Take(ctx context.Context) (*Lease, error) {
-	for {
-		q.mu.Lock()
-		if len(q.ready) > 0 {
-			l := q.ready[0]
-			q.ready = append(q.ready[:0], q.ready[1:]...)
-			it := l.items[l.head]
-			l.items[l.head] = item{}
-			if l.head++; l.head == len(l.items) {
-				l.items, l.head = l.items[:0], 0
-			}
-			l.lent = true
-			q.mu.Unlock()
-			return &Lease{Payload: it.payload, q: q, lane: l, done: it.done}, nil
-		}
-		if q.closed && q.bytes == 0 {
-			q.mu.Unlock()
-			return nil, ErrClosed
-		}
-		put, taken := q.put, q.taken
-		q.mu.Unlock()
-		select {
-		case <-put:
-		case <-taken: // the last payload may have left a closed queue
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-// Release ends the loan and reports what became of the payload: nil when it is
-// delivered. It is called exactly once, and must not be called under a lock
-// that the payload's done function takes.
-func (l *Lease) Release(err error) {
-	q := l.q
-	if q == nil {
-		panic("BUG: queue.Lease released twice")
-	}
-	l.q = nil
-	poison(l.Payload)
-	q.mu.Lock()
-	q.bytes -= int64(len(l.Payload))
-	l.lane.held--
-	l.lane.lent = false
-	if l.lane.gone {
-		q.spare = append(q.spare, l.lane.number)
-	}
-	if l.lane.head < len(l.lane.items) {
-		q.readyLocked(l.lane)
-	}
-	if len(q.free) < freeMax {
-		q.free = append(q.free, l.Payload[:0])
-	}
-	close(q.taken)
-	q.taken = make(chan struct{})
-	q.mu.Unlock()
-	l.Payload = nil
-	l.done(err)
-}
-
-// Close refuses further payloads. What is held can still be taken.
+// Close refuses further payloads. What is in memory can still be taken; what is
+// on the disk is sent by the next start.
 func (q *Queue) Close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return
+	if !q.closed {
+		q.closed = true
+		q.wakeLocked()
 	}
-	q.closed = true
-	close(q.taken)
-	q.taken = make(chan struct{})
 }
 
 // Withdraw ends the use of some lanes: done is called with err for the payloads
-// that no sender has. One that is lent ends as it would have. The numbers may be
-// given to others afterwards.
+// that are in memory and that no sender has. One that is lent ends as it would
+// have. The numbers may be given to others afterwards.
 func (q *Queue) Withdraw(lanes []int, err error) {
 	q.mu.Lock()
-	var dones []func(error)
+	dones := q.emptyLocked(func(it *item) bool { return slices.Contains(lanes, it.lane) })
 	for _, n := range lanes {
-		l := q.lanes[n]
-		if l.gone {
-			continue
-		}
-		dones = append(dones, q.emptyLocked(l)...)
-		l.gone = true
-		q.ready = slices.DeleteFunc(q.ready, func(other *lane) bool { return other == l })
-		if !l.lent {
-			q.spare = append(q.spare, n)
+		if l := q.lanes[n]; !l.gone {
+			l.gone = true
+			if l.held == 0 {
+				q.spare = append(q.spare, n)
+			}
 		}
 	}
-	close(q.taken)
-	q.taken = make(chan struct{})
+	q.wakeLocked()
 	q.mu.Unlock()
 	for _, done := range dones {
 		done(err)
 	}
 }
 
-// emptyLocked takes what waits out of a lane.
-func (q *Queue) emptyLocked(l *lane) (dones []func(error)) {
-	for _, it := range l.items[l.head:] {
-		q.bytes -= int64(len(it.payload))
-		l.held--
-		dones = append(dones, it.done)
+// Shut ends the queue, after Close and the end of all loans: what waits in memory
+// goes to the disk, or, where that cannot be, done is called with err, so that its
+// bytes are read again after a restart.
+func (q *Queue) Shut(err error) {
+	q.mu.Lock()
+	movable := q.disk != nil && !q.spilled && q.bytes > 0
+	q.moving = true
+	q.mu.Unlock()
+	if movable {
+		q.spill()
 	}
-	l.items, l.head = nil, 0
+	q.mu.Lock()
+	dones := q.emptyLocked(func(*item) bool { return true })
+	disk := q.disk
+	q.disk = nil
+	q.wakeLocked()
+	q.mu.Unlock()
+	for _, done := range dones {
+		done(err)
+	}
+	if disk != nil {
+		disk.close()
+	}
+}
+
+// emptyLocked takes out of memory what waits and belongs.
+func (q *Queue) emptyLocked(belongs func(*item) bool) (dones []func(error)) {
+	for _, s := range q.streams {
+		left := s.items[:0]
+		for _, it := range s.items[s.head:] {
+			if it.done == nil || !belongs(it) {
+				left = append(left, it)
+				continue
+			}
+			dones = append(dones, it.done)
+			it.done = nil
+			q.dropLocked(it)
+		}
+		clear(s.items[len(left):])
+		s.items, s.head = left, 0
+		q.readyLocked(s)
+	}
 	return dones
 }
 
-// Discard ends the wait for everything that is neither sent nor lent: done is
-// called with err, so that its bytes are read again after a restart.
-func (q *Queue) Discard(err error) {
-	q.mu.Lock()
-	var dones []func(error)
-	for _, l := range q.lanes {
-		dones = append(dones, q.emptyLocked(l)...)
-	}
-	q.ready = q.ready[:0]
-	close(q.taken)
-	q.taken = make(chan struct{})
-	q.mu.Unlock()
-	for _, done := range dones {
-		done(err)
-	}
-}
-
-// Bytes is the number of payload bytes held, lent ones included.
+// Bytes is the number of payload bytes in memory, lent ones included.
 func (q *Queue) Bytes() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.bytes
+}
+
+// DiskBytes is what the queue has on the disk.
+func (q *Queue) DiskBytes() int64 {
+	q.mu.Lock()
+	disk := q.disk
+	q.mu.Unlock()
+	if disk == nil {
+		return 0
+	}
+	return disk.bytes()
 }

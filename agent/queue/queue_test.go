@@ -13,15 +13,22 @@ import (
 	"pgregory.net/rapid"
 )
 
-// put is Put without its spare buffer.
+// put is Put without its spare buffer, of a lane that is one stream.
 func put(ctx context.Context, q *Queue, payload []byte, lane int, done func(error)) error {
-	_, err := q.Put(ctx, payload, lane, done)
+	_, err := q.Put(ctx, lane, Entry{Payload: payload, Label: Label{Stream: uint64(lane)}}, done)
 	return err
+}
+
+// inMemory returns an open queue without a disk.
+func inMemory(t testing.TB, bytesMax int64) *Queue {
+	q := New(Options{BytesMax: bytesMax, Senders: 64})
+	require.NoError(t, q.Open())
+	return q
 }
 
 func TestLanesAreDeliveredInOrderThroughFailingSenders(t *testing.T) {
 	const lanes, each, senders = 5, 400, 4
-	q := New(4 << 10)
+	q := inMemory(t, 4<<10)
 	var mu sync.Mutex
 	got := make([][]uint32, lanes)
 	var producers, workers sync.WaitGroup
@@ -52,7 +59,7 @@ func TestLanesAreDeliveredInOrderThroughFailingSenders(t *testing.T) {
 				binary.BigEndian.PutUint32(payload, uint32(n))
 				binary.BigEndian.PutUint32(payload[4:], uint32(i))
 				var err error
-				payload, err = q.Put(context.Background(), payload, n, func(error) { acked.Done() })
+				payload, err = q.Put(context.Background(), n, Entry{Payload: payload, Label: Label{Stream: uint64(n)}}, func(error) { acked.Done() })
 				payload = append(payload[:0], make([]byte, 100)...)
 				if err != nil {
 					t.Errorf("cannot put payload %d: %v", i, err)
@@ -75,7 +82,7 @@ func TestLanesAreDeliveredInOrderThroughFailingSenders(t *testing.T) {
 
 func TestPutBlocksAtTheBoundAndGoesOnAfterRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := New(150)
+		q := inMemory(t, 150)
 		n := q.Lane()
 		done := func(error) {}
 		require.NoError(t, put(t.Context(), q, make([]byte, 100), n, done))
@@ -95,7 +102,7 @@ func TestPutBlocksAtTheBoundAndGoesOnAfterRelease(t *testing.T) {
 }
 
 func TestPutEndsWithItsContext(t *testing.T) {
-	q := New(10)
+	q := inMemory(t, 10)
 	n := q.Lane()
 	require.NoError(t, put(t.Context(), q, make([]byte, 10), n, func(error) {}))
 	stop := errors.New("stop")
@@ -105,14 +112,14 @@ func TestPutEndsWithItsContext(t *testing.T) {
 }
 
 func TestEveryLaneMayHoldOnePayloadWhateverTheBound(t *testing.T) {
-	q := New(1)
+	q := inMemory(t, 1)
 	for range 3 {
 		require.NoError(t, put(t.Context(), q, make([]byte, 50), q.Lane(), func(error) {}))
 	}
 }
 
-func TestDiscardCallsEveryDoneOnce(t *testing.T) {
-	q := New(1 << 20)
+func TestShutCallsEveryDoneOnce(t *testing.T) {
+	q := inMemory(t, 1<<20)
 	stop := errors.New("stopped")
 	n := q.Lane()
 	calls := 0
@@ -125,8 +132,8 @@ func TestDiscardCallsEveryDoneOnce(t *testing.T) {
 	l, err := q.Take(t.Context())
 	require.NoError(t, err)
 	q.Close()
-	q.Discard(stop)
-	l.Release(stop)
+	l.Return()
+	q.Shut(stop)
 	require.Equal(t, 10, calls)
 	_, err = q.Take(t.Context())
 	require.ErrorIs(t, err, ErrClosed)
@@ -136,7 +143,8 @@ func TestDiscardCallsEveryDoneOnce(t *testing.T) {
 // plain model of it.
 func TestQueueAgainstAnOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q := New(1 << 30)
+		q := New(Options{BytesMax: 1 << 30, Senders: 64})
+		require.NoError(t, q.Open())
 		var model [][]byte // waiting, by lane
 		type out struct {
 			lease *Lease
@@ -194,14 +202,14 @@ func TestQueueAgainstAnOracle(t *testing.T) {
 }
 
 func BenchmarkPutTakeRelease(b *testing.B) {
-	q := New(1 << 30)
+	q := inMemory(b, 1<<30)
 	n := q.Lane()
 	payload := make([]byte, 128<<10)
 	done := func(error) {}
 	b.SetBytes(int64(len(payload)))
 	b.ReportAllocs()
 	for b.Loop() {
-		payload, _ = q.Put(context.Background(), payload, n, done)
+		payload, _ = q.Put(context.Background(), n, Entry{Payload: payload}, done)
 		payload = payload[:128<<10]
 		l, _ := q.Take(context.Background())
 		l.Release(nil)
@@ -209,7 +217,7 @@ func BenchmarkPutTakeRelease(b *testing.B) {
 }
 
 func TestWithdrawGivesBackWhatNoSenderHas(t *testing.T) {
-	q := New(1 << 10)
+	q := inMemory(t, 1<<10)
 	kept, gone := q.Lane(), q.Lane()
 	ended := map[string][]error{}
 	for _, p := range []struct {

@@ -91,6 +91,14 @@ type fileLine struct {
 	tail.FileStatus
 }
 
+// onDisk says what waits on the disk, nothing if nothing does.
+func onDisk(bytes int64) string {
+	if bytes == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %s on the disk", humanize.IBytes(uint64(bytes)))
+}
+
 func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 	_, _ = fmt.Fprintf(w, "agent %s · version %s · up %s · state %s\n\n", s.AgentID[:min(8, len(s.AgentID))], s.Version,
 		now.Sub(s.Started).Round(time.Second), s.DataDir)
@@ -103,7 +111,7 @@ func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 		if o.Error != "" {
 			state = fmt.Sprintf("FAILS since %s: %s", o.FailingSince.Local().Format(time.TimeOnly), o.Error)
 		}
-		_, _ = fmt.Fprintf(w, "output %s (%s) %s · %s waiting\n", o.Name, o.Type, state, humanize.IBytes(uint64(o.QueuedBytes)))
+		_, _ = fmt.Fprintf(w, "output %s (%s) %s · %s waiting%s\n", o.Name, o.Type, state, humanize.IBytes(uint64(o.QueuedBytes)), onDisk(o.DiskBytes))
 	}
 	printModules(w, s.Modules, now)
 	var files []fileLine

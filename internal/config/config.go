@@ -41,6 +41,8 @@ type File struct {
 	Include []string `yaml:"include" example:"[conf.d/*.yaml]"`
 	// Limits bounds what the agent takes from its host.
 	Limits Limits `yaml:"limits"`
+	// Cache is about batches that wait on the disk while an output is away.
+	Cache Cache `yaml:"cache"`
 	// Admin is the agent's own HTTP address: status, metrics and health.
 	Admin Admin `yaml:"admin"`
 	// Log is about the agent's own log, which goes to standard error.
@@ -71,8 +73,9 @@ type Limits struct {
 	// Bandwidth is how many bytes a second the agent may send, after
 	// compression. 0 means no limit.
 	Bandwidth Size `yaml:"bandwidth" default:"20MiB" example:"100MiB"`
-	// Disk is how much of data_dir may hold batches that wait to be sent. 0
-	// keeps waiting batches in memory only.
+	// Disk is how much of data_dir may hold batches that wait to be sent, for all
+	// outputs together. When it is full, reading stops: the log files hold what
+	// follows. 0 keeps waiting batches in memory only.
 	Disk Size `yaml:"disk" default:"1GiB" example:"10GiB"`
 	// OpenFiles is how many files the agent keeps open at once. 0 takes three
 	// quarters of what the system allows the process.
@@ -92,6 +95,24 @@ func (l *Limits) Validate(report func(key, problem string)) {
 	}
 	if l.OpenFiles < 0 {
 		report("open_files", "must not be negative; 0 follows the limit of the system")
+	}
+}
+
+// Cache is about batches that wait on the disk, in data_dir, while an output is
+// away or slow. How much of the disk they may take is `limits.disk`.
+type Cache struct {
+	// Order is which of them are sent first when the output is back. With
+	// `newest_first` the lines of a file do not arrive in order after an outage.
+	Order string `yaml:"order" default:"oldest_first" enum:"oldest_first,newest_first"`
+	// MaxAge is how long a batch may wait before it is given up, counted and named
+	// in the log. 0 keeps all until they are sent.
+	MaxAge time.Duration `yaml:"max_age" default:"0s" example:"24h"`
+}
+
+// Validate reports ages that make no sense.
+func (c *Cache) Validate(report func(key, problem string)) {
+	if c.MaxAge < 0 {
+		report("max_age", "must not be negative; 0 keeps batches until they are sent")
 	}
 }
 

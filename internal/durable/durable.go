@@ -23,6 +23,14 @@ type File interface {
 	Close() error
 }
 
+// Reader is an open file that is read. Safe for concurrent use but for Close.
+type Reader interface {
+	io.ReaderAt
+	// Size is how many bytes the file has now.
+	Size() (int64, error)
+	Close() error
+}
+
 // FS is the part of a file system that durable state needs. Names are paths.
 // Implementations are safe for concurrent use on different names.
 type FS interface {
@@ -34,6 +42,8 @@ type FS interface {
 	Append(name string) (File, error)
 	// ReadFile returns the content of name.
 	ReadFile(name string) ([]byte, error)
+	// Open opens name for reading at any place.
+	Open(name string) (Reader, error)
 	// List returns the names in dir, without its path, in any order.
 	List(dir string) ([]string, error)
 	// Rename replaces newName by oldName.
@@ -64,6 +74,25 @@ func (OS) Append(name string) (File, error) {
 
 // ReadFile implements FS.
 func (OS) ReadFile(name string) ([]byte, error) { return os.ReadFile(name) }
+
+// Open implements FS.
+func (OS) Open(name string) (Reader, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return osReader{f}, nil
+}
+
+type osReader struct{ *os.File }
+
+func (r osReader) Size() (int64, error) {
+	info, err := r.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
 
 // List implements FS.
 func (OS) List(dir string) ([]string, error) {

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"io"
 	iofs "io/fs"
 	"path/filepath"
 	"sync"
@@ -133,6 +134,49 @@ func (m *Mem) ReadFile(name string) ([]byte, error) {
 	}
 	return append([]byte(nil), f.data...), nil
 }
+
+// Open implements FS.
+func (m *Mem) Open(name string) (Reader, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.crashed {
+		return nil, ErrCrashed
+	}
+	f := m.names[name]
+	if f == nil {
+		return nil, iofs.ErrNotExist
+	}
+	return &memReader{m, f}, nil
+}
+
+type memReader struct {
+	m *Mem
+	f *memFile
+}
+
+func (r *memReader) ReadAt(p []byte, at int64) (int, error) {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	if r.m.crashed {
+		return 0, ErrCrashed
+	}
+	if at >= int64(len(r.f.data)) {
+		return 0, io.EOF
+	}
+	n := copy(p, r.f.data[at:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (r *memReader) Size() (int64, error) {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	return int64(len(r.f.data)), nil
+}
+
+func (r *memReader) Close() error { return nil }
 
 // List implements FS.
 func (m *Mem) List(dir string) ([]string, error) {

@@ -51,7 +51,17 @@ var (
 	BufferBytes = Metric{
 		Name: "wasmtail_buffer_bytes", Kind: Gauge, Unit: "bytes",
 		Labels: []Label{outputLabel},
-		Help:   "Payload bytes that wait for an output or are under way.",
+		Help:   "Payload bytes in memory that wait for an output or are under way.",
+	}
+	BufferDiskBytes = Metric{
+		Name: "wasmtail_buffer_disk_bytes", Kind: Gauge, Unit: "bytes",
+		Labels: []Label{outputLabel},
+		Help:   "Bytes on the disk that wait for an output.",
+	}
+	BufferLost = Metric{
+		Name: "wasmtail_buffer_lost_events_total", Kind: Counter,
+		Labels: []Label{outputLabel, {"reason", "expired, damaged, or set_aside: kept in a file that cannot be sent"}},
+		Help:   "Records that waited on the disk and will not be delivered; the log names file and range.",
 	}
 )
 
@@ -205,7 +215,7 @@ var (
 // reference.
 var (
 	Agent = []*Metric{
-		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes,
+		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost,
 		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused,
 	}
 	Hub = []*Metric{

@@ -30,6 +30,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/agent/queue"
 	"github.com/wasmtail/wasmtail/agent/transport"
 	"github.com/wasmtail/wasmtail/internal/loggroup"
 	"github.com/wasmtail/wasmtail/internal/signature"
@@ -183,19 +184,23 @@ func (o *Output) explain(p *payload, f *transport.Failure) error {
 	case transport.Rejected, transport.BadData, transport.TooLarge:
 		return fmt.Errorf("cannot send batch %s: %w: %w", p.batchID, pipeline.ErrRejected, f)
 	}
-	after := f.RetryAfter
-	if after == 0 {
-		switch f.Class {
-		case transport.Quota:
-			after = pauseQuota
-		case transport.Auth, transport.Misconfigured:
-			after = pausePerson
+	s := queue.Setback{After: f.RetryAfter}
+	switch f.Class {
+	case transport.Quota:
+		s.Scope, s.Slower = queue.Destination, true
+		if s.After == 0 {
+			s.After = pauseQuota
+		}
+	case transport.Auth, transport.Misconfigured:
+		s.Scope = queue.Destination
+		if s.After == 0 {
+			s.After = pausePerson
 			if f.Status == http.StatusForbidden && f.Class == transport.Misconfigured {
-				after = pauseForbidden
+				s.After = pauseForbidden
 			}
 		}
 	}
-	return &pipeline.RetryError{After: after, Err: fmt.Errorf("cannot send batch %s: %w", p.batchID, f)}
+	return &pipeline.RetryError{Setback: s, Err: fmt.Errorf("cannot send batch %s: %w", p.batchID, f)}
 }
 
 // uncompressed returns p with its body inflated.

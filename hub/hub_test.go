@@ -296,6 +296,68 @@ func TestHub_ContextAndLedgerFollowTheFile(t *testing.T) {
 	require.EqualValues(t, 100, ledger.Totals["missing_bytes"])
 }
 
+func TestHub_TheLedgerIsAskedForSomeOfIt(t *testing.T) {
+	t.Parallel()
+	c, _ := start(t, Options{})
+	c.mustPut(0, 50)
+	c.mustPut(0, 50)
+	c.waitFor(50)
+	count := func(params url.Values) int {
+		var l struct {
+			Count       int
+			Generations []struct {
+				Agent, Path, Generation, Logstore string
+				Start, End                        int64
+				Complete                          bool
+				DoubleBytes                       int64 `json:"double_bytes"`
+				First, Last                       time.Time
+			}
+			Truncated bool
+		}
+		c.getJSON("ledger", params, &l)
+		require.Len(t, l.Generations, l.Count)
+		require.False(t, l.Truncated)
+		for _, g := range l.Generations {
+			require.Equal(t, testGeneration, g.Generation)
+			require.Equal(t, specimen.Agent, g.Agent)
+			require.Equal(t, "web", g.Logstore)
+			require.EqualValues(t, 500, g.End)
+			require.EqualValues(t, 500, g.DoubleBytes)
+			require.True(t, g.Complete)
+			require.False(t, g.First.IsZero() || g.Last.Before(g.First))
+		}
+		return l.Count
+	}
+	var named struct{ Generations []struct{ Path string } }
+	c.getJSON("ledger", url.Values{}, &named)
+	path := named.Generations[0].Path
+	for _, want := range []struct {
+		n      int
+		params url.Values
+	}{
+		{1, url.Values{}},
+		{1, url.Values{"agent": {specimen.Agent}, "generation": {testGeneration}, "logstore": {"web"}, "path": {path}}},
+		{1, url.Values{"path": {path[:len(path)-1] + "*"}}},
+		{0, url.Values{"path": {"/nowhere/*"}}},
+		{0, url.Values{"agent": {"other"}}},
+		{0, url.Values{"generation": {"other"}}},
+		{0, url.Values{"logstore": {"other"}}},
+	} {
+		require.Equal(t, want.n, count(want.params), want.params)
+	}
+	for _, params := range []url.Values{
+		{"path": {"/a/[b"}},
+		{"path": {strings.Repeat("x", 5000)}},
+		{"limit": {"0"}},
+		{"limit": {"10001"}},
+		{"offset": {"-1"}},
+	} {
+		status, body := c.get("ledger", params)
+		require.Equal(t, http.StatusBadRequest, status)
+		require.Contains(t, string(body), "InvalidParameter")
+	}
+}
+
 func TestHub_NothingIsShownWithoutASession(t *testing.T) {
 	t.Parallel()
 	c, _ := start(t, Options{})

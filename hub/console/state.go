@@ -2,6 +2,9 @@ package console
 
 import (
 	"net/http"
+	"net/url"
+	"path"
+	"strconv"
 	"time"
 
 	"github.com/wasmtail/wasmtail/hub/stream"
@@ -25,26 +28,60 @@ func (c *Console) logstores(w http.ResponseWriter, r *http.Request, u *caller) e
 	return nil
 }
 
-// generation is an entry of the ledger as the API shows it.
-type generation struct {
-	stream.Entry
-	ReadBytes int64         `json:"read_bytes"`
-	Missing   stream.Ranges `json:"missing"`
-}
+const (
+	// ledgerLimit is how many generations an answer has if the request does not
+	// say; limitMax is the most.
+	ledgerLimit = 1000
+	// rangesMax bounds the ranges of an answer: 1 MiB of text. An ordinary file
+	// has one.
+	rangesMax = 32 << 10
+	// offsetMax bounds how far a request may page.
+	offsetMax = 100_000_000
+	// patternBytesMax bounds a pattern of paths.
+	patternBytesMax = 4096
+)
 
 // ledger answers with what has arrived of each file.
 func (c *Console) ledger(w http.ResponseWriter, r *http.Request, u *caller) error {
 	v := r.URL.Query()
-	project, id := v.Get("project"), v.Get("generation")
-	entries := c.o.Stream.Ledger(func(e *stream.Entry) bool {
-		return u.may(e.Project) && (project == "" || e.Project == project) && (id == "" || e.Generation == id)
-	})
-	list := make([]generation, len(entries))
-	for i := range entries {
-		list[i] = generation{Entry: entries[i], ReadBytes: entries[i].Ranges.Bytes(), Missing: entries[i].Missing()}
+	sel := stream.Selection{RangesMax: rangesMax}
+	var err error
+	if sel.Keep, err = ledgerFilter(v, u); err != nil {
+		return err
 	}
-	reply(w, http.StatusOK, map[string]any{"totals": stream.Sum(entries), "generations": list})
+	if sel.Limit, err = number(v, "limit", bounds{ledgerLimit, 1, limitMax}); err != nil {
+		return err
+	}
+	if sel.Offset, err = number(v, "offset", bounds{0, 0, offsetMax}); err != nil {
+		return err
+	}
+	p := c.o.Stream.Page(sel)
+	reply(w, http.StatusOK, map[string]any{
+		"totals": p.Totals, "count": p.Count, "generations": p.Accounts, "truncated": p.Truncated,
+	})
 	return nil
+}
+
+// ledgerFilter reads project, logstore, agent, generation and path, each of which
+// may be absent. A path is taken as it is, or as a pattern in which * and ? stand
+// for anything but a slash.
+func ledgerFilter(v url.Values, u *caller) (func(*stream.Entry) bool, error) {
+	pattern := v.Get("path")
+	if _, err := path.Match(pattern, ""); err != nil || len(pattern) > patternBytesMax {
+		return nil, invalid("path must be a path, or a pattern with *, ? and [a-z], of at most " + strconv.Itoa(patternBytesMax) + " bytes.")
+	}
+	project, logstore, agent, id := v.Get("project"), v.Get("logstore"), v.Get("agent"), v.Get("generation")
+	is := func(want, got string) bool { return want == "" || want == got }
+	return func(e *stream.Entry) bool {
+		if !u.may(e.Project) || !is(project, e.Project) || !is(logstore, e.Logstore) || !is(agent, e.Agent) || !is(id, e.Generation) {
+			return false
+		}
+		if is(pattern, e.Path) {
+			return true
+		}
+		ok, err := path.Match(pattern, e.Path)
+		return ok && err == nil
+	}, nil
 }
 
 // status answers with what the hub is and does.

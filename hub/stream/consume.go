@@ -202,12 +202,16 @@ func (p *pass) keep(ctx context.Context) error {
 			return nil
 		}
 	}
-	if p.last > p.sealed && !now.Before(p.sealAt) {
+	if p.unsealed() && !now.Before(p.sealAt) {
 		p.sealAt = now.Add(sealEvery)
 		return p.seal(ctx)
 	}
 	return nil
 }
+
+// unsealed reports whether there is something to save: messages, or batches that
+// came again, which make none.
+func (p *pass) unsealed() bool { return p.last > p.sealed || p.s.ledger.unsaved() }
 
 // write gives the rows built so far to the store.
 func (p *pass) write(ctx context.Context) error {
@@ -285,7 +289,7 @@ func (p *pass) seal(ctx context.Context) error {
 func (p *pass) finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	for p.settling || p.last > p.sealed {
+	for p.settling || p.unsealed() {
 		if !p.settling {
 			if err := p.seal(ctx); err != nil {
 				return err
@@ -459,7 +463,7 @@ func (p *pass) apply(ctx context.Context, seq uint64, at time.Time) error {
 		return err
 	}
 	whole := !p.id.HasRange || (len(missing) == 1 && missing[0] == Range{p.id.Start, p.id.End})
-	o := outcome{repeated: !whole}
+	o := outcome{repeated: !whole, double: p.id.End - p.id.Start - missing.Bytes()}
 	p.build.begin(&p.id, &p.group, seq)
 	before := p.build.bytes
 	extents := extents{id: &p.id}

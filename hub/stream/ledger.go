@@ -34,22 +34,17 @@ type Entry struct {
 	Filtered int64 `json:"filtered"`
 	// Stored counts records in the store.
 	Stored int64 `json:"stored"`
-	// Repeated counts batches of which all or a part had arrived before.
-	Repeated int64 `json:"repeated_batches"`
+	// Repeated counts batches of which all or a part had arrived before, and
+	// DoubleBytes the bytes of the file that were cut off them. What came within
+	// the last second before a crash of the hub is not in them.
+	Repeated    int64 `json:"repeated_batches"`
+	DoubleBytes int64 `json:"double_bytes"`
 	// First and Last are when the first and the last batch arrived.
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
 	// Seq is the last message of the stream that is counted here: what a restart
 	// reads again is not counted again.
 	Seq uint64 `json:"seq"`
-}
-
-// Missing are the gaps between the ranges, which have not arrived.
-func (e *Entry) Missing() Ranges {
-	if e.Routed {
-		return nil
-	}
-	return e.Ranges.Gaps()
 }
 
 // Logstore is what the hub has of one log store.
@@ -74,6 +69,7 @@ type Totals struct {
 	Repeated     int64 `json:"repeated"`
 	ReadBytes    int64 `json:"read_bytes"`
 	MissingBytes int64 `json:"missing_bytes"`
+	DoubleBytes  int64 `json:"double_bytes"`
 }
 
 // ledger is the state that outlives the stream's messages. The consumer changes
@@ -83,13 +79,18 @@ type ledger struct {
 	entries   map[string]*Entry    // by entryKey
 	logstores map[string]*Logstore // by logstoreKey
 	dirty     map[string]any       // keys that changed since the last snapshot
+	early     map[string]doubles   // by entryKey: of batches whose first copy is not counted yet
 }
+
+// doubles are what came more than once of a generation.
+type doubles struct{ batches, bytes int64 }
 
 func newLedger() *ledger {
 	return &ledger{
 		entries:   make(map[string]*Entry),
 		logstores: make(map[string]*Logstore),
 		dirty:     make(map[string]any),
+		early:     make(map[string]doubles),
 	}
 }
 
@@ -192,6 +193,7 @@ func (l *ledger) logstoreSeq(project, logstore string) uint64 {
 type outcome struct {
 	parsed, failed, filtered, stored, bytes int64
 	repeated                                bool
+	double                                  int64 // bytes of the file that had arrived before
 }
 
 // record counts a batch.
@@ -230,6 +232,12 @@ func (l *ledger) record(id *Identity, seq uint64, at time.Time, o outcome) {
 	e.Stored += o.stored
 	if o.repeated {
 		e.Repeated++
+		e.DoubleBytes += o.double
+	}
+	if d, ok := l.early[key]; ok {
+		e.Repeated += d.batches
+		e.DoubleBytes += d.bytes
+		delete(l.early, key)
 	}
 	e.Last, e.Seq = at, seq
 	l.dirty[key] = e
@@ -237,13 +245,27 @@ func (l *ledger) record(id *Identity, seq uint64, at time.Time, o outcome) {
 
 // repeat counts a batch that was answered without a new message.
 func (l *ledger) repeat(id *Identity) {
-	key := entryKey(id)
+	if !id.HasRange {
+		return
+	}
+	key, size := entryKey(id), id.End-id.Start
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.entries[key]; e != nil {
 		e.Repeated++
+		e.DoubleBytes += size
 		l.dirty[key] = e
+		return
 	}
+	d := l.early[key]
+	l.early[key] = doubles{d.batches + 1, d.bytes + size}
+}
+
+// unsaved reports whether something has changed since the last snapshot.
+func (l *ledger) unsaved() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.dirty) > 0
 }
 
 // create makes a log store known; false if it was.
@@ -270,25 +292,6 @@ func (l *ledger) has(project, logstore string) bool {
 	return l.logstores[logstoreKey(project, logstore)] != nil
 }
 
-// list returns copies of the entries for which keep is true, by path and first
-// arrival.
-func (l *ledger) list(keep func(*Entry) bool) []Entry {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	out := []Entry{}
-	for _, e := range l.entries {
-		if keep(e) {
-			c := *e
-			c.Ranges = slices.Clone(e.Ranges)
-			out = append(out, c)
-		}
-	}
-	slices.SortFunc(out, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(a.Path, b.Path), a.First.Compare(b.First), cmp.Compare(a.Generation, b.Generation))
-	})
-	return out
-}
-
 // stores returns the log stores of a project; all projects if it is empty.
 func (l *ledger) stores(project string) []Logstore {
 	l.mu.RLock()
@@ -303,24 +306,6 @@ func (l *ledger) stores(project string) []Logstore {
 		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Logstore, b.Logstore))
 	})
 	return out
-}
-
-// Sum adds up entries.
-func Sum(entries []Entry) (t Totals) {
-	for i := range entries {
-		e := &entries[i]
-		t.Parsed += e.Parsed
-		t.Failed += e.Failed
-		t.Filtered += e.Filtered
-		t.Stored += e.Stored
-		t.Repeated += e.Repeated
-		t.MissingBytes += e.Missing().Bytes()
-		if !e.Routed { // the entry of the pipeline's own log store has all of the bytes
-			t.ReadBytes += e.Ranges.Bytes()
-		}
-	}
-	t.ReadRecords = t.Parsed + t.Failed + t.Filtered
-	return t
 }
 
 // replace puts the content of n in the place of l's. Log stores that were made

@@ -79,3 +79,12 @@ func (rs Ranges) Gaps() Ranges {
 	}
 	return rs.Missing(rs[0][0], rs[len(rs)-1][1])
 }
+
+// Bounds are where the first range begins and the last one ends; both are 0 if
+// there is none.
+func (rs Ranges) Bounds() (start, end int64) {
+	if len(rs) == 0 {
+		return 0, 0
+	}
+	return rs[0][0], rs[len(rs)-1][1]
+}

@@ -11,13 +11,17 @@ import (
 func TestLedger_RoutedPartsHaveNoGaps(t *testing.T) {
 	whole := Entry{Ranges: Ranges{{0, 100}}, Parsed: 3, Stored: 3}
 	routed := Entry{Ranges: Ranges{{0, 20}, {60, 100}}, Parsed: 2, Stored: 2, Routed: true}
-	require.Empty(t, routed.Missing())
-	sum := Sum([]Entry{whole, routed})
+	require.Empty(t, routed.account(10).Missing)
+	require.True(t, routed.account(10).Complete)
+	var sum Totals
+	sum.add(&whole)
+	sum.add(&routed)
 	require.Zero(t, sum.MissingBytes)
 	require.EqualValues(t, 100, sum.ReadBytes, "bytes are read once")
 	require.EqualValues(t, 5, sum.Stored)
 	routed.Routed = false
-	require.EqualValues(t, 40, Sum([]Entry{routed}).MissingBytes)
+	require.EqualValues(t, 40, routed.account(10).MissingBytes)
+	require.False(t, routed.account(10).Complete)
 }
 
 func TestIdentify_KnowsARoutedPart(t *testing.T) {

@@ -248,6 +248,7 @@ func (s *Stream) Publish(ctx context.Context, b *Batch) (repeat bool, err error)
 		return false, fmt.Errorf("cannot write to the ingest stream: %w", err)
 	}
 	if ack.Duplicate {
+		s.ledger.repeat(id)
 		s.stats.repeated.Add(1)
 		return true, nil
 	}
@@ -294,9 +295,6 @@ func (s *Stream) CreateLogstore(ctx context.Context, project, logstore string) e
 
 // Logstores returns the log stores of a project, of all if it is empty.
 func (s *Stream) Logstores(project string) []Logstore { return s.ledger.stores(project) }
-
-// Ledger returns the entries for which keep is true.
-func (s *Stream) Ledger(keep func(*Entry) bool) []Entry { return s.ledger.list(keep) }
 
 // Stats are numbers for monitoring.
 type Stats struct {

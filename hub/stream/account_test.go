@@ -65,24 +65,34 @@ func TestAccount_SaysWhatIsMissing(t *testing.T) {
 	}{
 		{"nothing", Entry{}, 9, Account{Complete: true}},
 		{
-			"all", Entry{Ranges: Ranges{{0, 10}}, Parsed: 1, Failed: 1, Stored: 2},
-			9, Account{End: 10, ReadBytes: 10, Complete: true},
+			"all",
+			Entry{Ranges: Ranges{{0, 10}}, Parsed: 1, Failed: 1, Stored: 2},
+			9,
+			Account{End: 10, ReadBytes: 10, Complete: true},
 		},
 		{
-			"begun later", Entry{Ranges: Ranges{{5, 10}}},
-			9, Account{Start: 5, End: 10, ReadBytes: 5, Complete: true},
+			"begun later",
+			Entry{Ranges: Ranges{{5, 10}}},
+			9,
+			Account{Start: 5, End: 10, ReadBytes: 5, Complete: true},
 		},
 		{
-			"a gap", Entry{Ranges: Ranges{{0, 10}, {12, 20}}},
-			9, Account{End: 20, ReadBytes: 18, MissingBytes: 2, Missing: Ranges{{10, 12}}},
+			"a gap",
+			Entry{Ranges: Ranges{{0, 10}, {12, 20}}},
+			9,
+			Account{End: 20, ReadBytes: 18, MissingBytes: 2, Missing: Ranges{{10, 12}}},
 		},
 		{
-			"a record too few", Entry{Ranges: Ranges{{0, 10}}, Parsed: 2, Stored: 1},
-			9, Account{End: 10, ReadBytes: 10},
+			"a record too few",
+			Entry{Ranges: Ranges{{0, 10}}, Parsed: 2, Stored: 1},
+			9,
+			Account{End: 10, ReadBytes: 10},
 		},
 		{
-			"more ranges than asked for", Entry{Ranges: Ranges{{0, 10}, {12, 20}, {30, 31}}},
-			2, Account{End: 31, ReadBytes: 19, MissingBytes: 12, Missing: Ranges{{10, 12}}, Truncated: true},
+			"more ranges than asked for",
+			Entry{Ranges: Ranges{{0, 10}, {12, 20}, {30, 31}}},
+			2,
+			Account{End: 31, ReadBytes: 19, MissingBytes: 12, Missing: Ranges{{10, 12}}, Truncated: true},
 		},
 	} {
 		got := c.entry.account(c.max)

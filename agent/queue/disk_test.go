@@ -122,13 +122,11 @@ func (r *rig) spill() {
 func (r *rig) take() *Lease {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	for {
-		l, err := r.q.Take(ctx)
-		if err != nil {
-			return nil
-		}
-		return l
+	l, err := r.q.Take(ctx)
+	if err != nil {
+		return nil
 	}
+	return l
 }
 
 func (r *rig) deliver(l *Lease) {
@@ -353,6 +351,43 @@ func TestDisk_IsUsedAfterASecond(t *testing.T) {
 		r.drain()
 		require.Zero(t, r.complete())
 	})
+}
+
+// TestDisk_IsUsedWhileAttemptsFail, however little there is.
+func TestDisk_IsUsedWhileAttemptsFail(t *testing.T) {
+	for _, scope := range []Scope{Output, Destination, Stream} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			r.send(0)
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for {
+					l, err := r.q.Take(ctx)
+					if err != nil {
+						return
+					}
+					l.Retry(Setback{Scope: scope})
+				}
+			}()
+			time.Sleep(lagMax - time.Millisecond)
+			synctest.Wait()
+			require.Zero(t, r.acked[0])
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			require.Equal(t, 1, r.acked[0])
+			r.send(0)
+			require.Equal(t, 2, r.acked[0])
+			stop()
+			<-ended
+			time.Sleep(2 * pauseMax)
+			r.drain()
+			time.Sleep(2 * pauseMax)
+			r.drain()
+			require.Zero(t, r.complete())
+		})
+	}
 }
 
 // TestDisk_DamageIsNamed changes each byte of a segment by turns: all records

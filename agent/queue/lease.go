@@ -30,6 +30,13 @@ func (q *Queue) Take(ctx context.Context) (*Lease, error) {
 		ended := l == nil && q.closed && q.bytes == 0
 		load := l == nil && !ended && q.loadsLocked(now)
 		q.loading = q.loading || load
+		spill := false
+		if l == nil && !load {
+			var at time.Time
+			spill, at = q.lagsLocked(now)
+			q.moving = q.moving || spill
+			from = sooner(from, at)
+		}
 		if l != nil && l.item.payload == nil {
 			l.Payload = q.spareLocked(l.item.at.size)
 		}
@@ -39,6 +46,8 @@ func (q *Queue) Take(ctx context.Context) (*Lease, error) {
 			return nil, ErrClosed
 		case load:
 			q.load()
+		case spill:
+			q.spill()
 		case l == nil:
 			if err := sleep(ctx, work, from); err != nil {
 				return nil, err
@@ -47,6 +56,14 @@ func (q *Queue) Take(ctx context.Context) (*Lease, error) {
 			return l, nil
 		}
 	}
+}
+
+// sooner is the earlier of two times, of which a zero one is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // sleep waits until there is work, or from a time on.
@@ -68,23 +85,18 @@ func sleep(ctx context.Context, work chan struct{}, from time.Time) error {
 
 // nextLocked takes out the first item that may be tried, or says when one may.
 func (q *Queue) nextLocked(now time.Time) (l *Lease, from time.Time) {
-	earlier := func(t time.Time) {
-		if !t.IsZero() && (from.IsZero() || t.Before(from)) {
-			from = t
-		}
-	}
 	if ok, at := q.all.open(now); !ok {
 		return nil, at
 	}
 	for i, s := range q.ready {
 		if now.Before(s.until) {
-			earlier(s.until)
+			from = sooner(from, s.until)
 			continue
 		}
 		it := s.items[s.head]
 		g := q.gateLocked(it.label.Destination)
 		if ok, at := g.open(now); !ok {
-			earlier(at)
+			from = sooner(from, at)
 			continue
 		}
 		s.items[s.head] = nil

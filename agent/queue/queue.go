@@ -7,8 +7,9 @@
 // they were put, whatever has to be tried again. Memory is bounded; a lane that
 // holds nothing may always put one payload, so a payload larger than the bound
 // passes, and no lane can starve another. When a lane has waited a second for
-// room, everything that is held goes to the disk, is acknowledged, and what is
-// put from then on follows it, until the disk is empty again. When the disk is
+// room, or a payload five seconds while attempts fail, everything that is held
+// goes to the disk, is acknowledged, and what is put from then on follows it,
+// until the disk is empty again. When the disk is
 // full or fails, putting blocks: that is the back-pressure of the whole agent.
 //
 // What is on the disk survives the process, and a loss of power: a payload is
@@ -144,6 +145,7 @@ type item struct {
 	done    func(error) // nil once it was called
 	lane    int         // -1 if it came from the disk
 	seq     uint64
+	since   time.Time // when it was put
 	at      place // seg is nil while it is in memory only
 }
 
@@ -154,6 +156,8 @@ const (
 	// used. An output that takes one payload a second is slow, not away: then the
 	// files are the buffer.
 	patience = time.Second
+	// lagMax is how long a payload stays in memory only while attempts fail.
+	lagMax = 5 * time.Second
 	// loadedMax bounds the records of the disk that are known in memory. When as
 	// many wait for destinations that take nothing, those behind them wait too.
 	loadedMax = 1 << 16
@@ -316,7 +320,7 @@ func (q *Queue) placeLocked(laneNumber, n int, late bool) (v verdict, from time.
 
 func (q *Queue) pushLocked(it *item) {
 	q.seq++
-	it.seq = q.seq
+	it.seq, it.since = q.seq, time.Now()
 	q.lanes[it.lane].held++
 	q.bytes += int64(len(it.payload))
 	s := q.streamLocked(it.label.Stream)

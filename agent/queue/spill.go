@@ -77,6 +77,28 @@ func (q *Queue) spill() {
 	}
 }
 
+// lagsLocked reports whether what is in memory should go to the disk, because it
+// has waited for lagMax and attempts fail; or when that will be so.
+func (q *Queue) lagsLocked(now time.Time) (due bool, at time.Time) {
+	if q.disk == nil || q.spilled || q.moving || q.closed {
+		return false, at
+	}
+	for _, s := range q.streams {
+		if s.head == len(s.items) || q.all.failures+s.failures+q.gateLocked(s.items[s.head].label.Destination).failures == 0 {
+			continue
+		}
+		at = sooner(at, s.items[s.head].since.Add(lagMax))
+	}
+	if at.IsZero() {
+		return false, at
+	}
+	ok, from := q.disk.ready(now)
+	if !ok || q.disk.full(int(q.bytes)) {
+		return false, later(from, now.Add(lagMax))
+	}
+	return !now.Before(at), at
+}
+
 // movedLocked lets go of what is on the disk now, and returns whom to tell, and
 // what of it has ended meanwhile.
 func (q *Queue) movedLocked(items []*item, places []place) (dones []func(error), over []place) {

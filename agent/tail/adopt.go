@@ -103,12 +103,12 @@ func (t *Tailer) orphanFamily(path string) bool {
 func (t *Tailer) openNewcomer(n *newcomer) {
 	if len(t.byID) >= t.config.FilesMax {
 		t.alarm("more files than max_files: some are not read", "", nil)
-		t.failed(n.path, failure{reason: "more files than max_files", entry: n.entry, dir: n.dir})
+		t.failed(n.path, failure{code: TooManyFiles, reason: "more files than max_files", fix: "raise max_files of the input, or make its patterns narrower", entry: n.entry, dir: n.dir})
 		return
 	}
 	if t.open >= t.config.OpenFilesMax && !t.makeRoom() {
 		t.alarm("too many open files: some wait until others are read; raise LimitNOFILE", n.path, nil)
-		t.failed(n.path, failure{reason: "too many open files", entry: n.entry, dir: n.dir})
+		t.failed(n.path, failure{code: TooManyOpen, reason: "too many open files", fix: "raise limits.open_files, and LimitNOFILE of the service", entry: n.entry, dir: n.dir})
 		return
 	}
 	fd, err := openFile(n.path)
@@ -151,7 +151,7 @@ func (t *Tailer) openFailed(n *newcomer, err error) {
 		// Gone again, or nothing to read: a later scan sees what became of it.
 		n.entry.ino = 0
 	default:
-		t.failEntry(n.path, failure{reason: "cannot open the file", err: err, entry: n.entry, dir: n.dir})
+		t.failEntry(n.path, failure{code: reasonOf(err), reason: "cannot open the file", err: err, entry: n.entry, dir: n.dir})
 	}
 }
 
@@ -412,8 +412,8 @@ func (t *Tailer) startOf(n *newcomer) int64 {
 // noted reports whether a pattern that path matches was there at an earlier
 // start: then the file has appeared since.
 func (t *Tailer) noted(path string) bool {
-	for i := range t.include {
-		if t.include[i].match(path) && t.store.Noted(t.config.Pipeline, t.include[i].pattern) {
+	for i := range t.patterns.include {
+		if t.patterns.include[i].match(path) && t.store.Noted(t.config.Pipeline, t.patterns.include[i].pattern) {
 			return true
 		}
 	}
@@ -462,6 +462,10 @@ func (t *Tailer) begin(n *newcomer, start int64, finished bool) *generation {
 	g.origin = &record.Origin{
 		Generation: hex.EncodeToString(random[:]), Path: g.path, Source: sourceOf(g.family), Ledger: &record.Ledger{},
 	}
+	g.copied, g.start = finished, g.read.Load()
+	if g.start > 0 && !finished {
+		t.notes = append(t.notes, lateNote(g.origin.Generation), beganNote(g.origin.Generation, g.start))
+	}
 	g.state = unborn
 	t.pending = append(t.pending, g)
 	t.follow(g, n)
@@ -477,6 +481,8 @@ func (t *Tailer) resume(n *newcomer, src *checkpoint.Source) {
 	g.source, g.finished, g.seen = src, e.Finished, e.Created
 	g.read.Store(e.Acked)
 	g.marker, g.head = e.Marker, signature{e.HeadLen, e.Head}
+	g.start = Began(t.store, t.config.Pipeline, e.Generation, e.Acked)
+	g.copied = e.Finished && !n.packed
 	g.origin = &record.Origin{
 		Generation: e.Generation, Path: e.Path, Source: sourceOf(g.family), Ledger: &record.Ledger{},
 	}

@@ -111,6 +111,8 @@ type Config struct {
 	Include, Exclude []string
 	// DirDepthMax bounds how deep ** descends. Default 32.
 	DirDepthMax int
+	// DirsMax bounds how many directories are watched. Default 20,000.
+	DirsMax int
 	// FilesMax bounds how many files are followed. Default 100,000.
 	FilesMax int
 	// OpenFilesMax bounds how many of them are held open; beyond it, quiet files
@@ -154,6 +156,7 @@ func (c *Config) setDefaults() {
 		d int
 	}{
 		{&c.DirDepthMax, 32},
+		{&c.DirsMax, 20_000},
 		{&c.FilesMax, 100_000},
 		{&c.OpenFilesMax, openFilesDefault()},
 		{&c.Readers, 1},

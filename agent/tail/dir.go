@@ -17,8 +17,6 @@ const (
 	// dirTrust is how long the time of a directory is believed: network file
 	// systems cache it.
 	dirTrust = int64(30 * time.Second)
-	// dirsMax bounds the directories that are watched.
-	dirsMax = 20_000
 	// retryInterval is how long to wait before something that failed is tried
 	// again.
 	retryInterval = int64(5 * time.Second)
@@ -64,8 +62,12 @@ func (t *Tailer) addDir(path string, depth int, root bool) *directory {
 		d.depth = min(d.depth, depth)
 		return d
 	}
-	if len(t.dirs) >= dirsMax {
+	if len(t.dirs) >= t.config.DirsMax {
 		t.alarm("too many directories: some are not watched; make the patterns narrower", path, nil)
+		t.failed(path, failure{
+			code: TooManyFolders, reason: "more folders than are watched: what lies in it is not read",
+			fix: "make the patterns of include narrower, or exclude folders",
+		})
 		return nil
 	}
 	d := &directory{path: path, depth: depth, root: root, entries: map[string]*dirEntry{}, dirty: true}
@@ -76,8 +78,8 @@ func (t *Tailer) addDir(path string, depth int, root bool) *directory {
 // lookAround scans the directories that have changed.
 func (t *Tailer) lookAround(now int64) {
 	if t.firstScan {
-		for i := range t.include {
-			t.addDir(t.include[i].base, 0, true)
+		for i := range t.patterns.include {
+			t.addDir(t.patterns.include[i].base, 0, true)
 		}
 	}
 	all := t.hints.take(func(dir string) {
@@ -272,8 +274,8 @@ func (t *Tailer) kindOf(path string) entryKind {
 // descend watches a subdirectory if a match can lie in it.
 func (t *Tailer) descend(d *directory, path string) {
 	possible := false
-	for i := range t.include {
-		possible = possible || t.include[i].below(path)
+	for i := range t.patterns.include {
+		possible = possible || t.patterns.include[i].below(path)
 	}
 	if !possible || t.excludedDir(path) {
 		return
@@ -401,29 +403,8 @@ func (t *Tailer) attach(g *generation, d *directory, e *dirEntry, path string) {
 }
 
 func (t *Tailer) included(path string) bool {
-	found := false
-	for i := range t.include {
-		if t.include[i].match(path) {
-			found = true
-			break
-		}
-	}
-	if !found {
-		return false
-	}
-	for i := range t.exclude {
-		if t.exclude[i].match(path) {
-			return false
-		}
-	}
-	return true
+	why, _ := t.patterns.name(path)
+	return why == ""
 }
 
-func (t *Tailer) excludedDir(path string) bool {
-	for i := range t.exclude {
-		if t.exclude[i].match(path) {
-			return true
-		}
-	}
-	return false
-}
+func (t *Tailer) excludedDir(path string) bool { return t.patterns.excludes(path) != "" }

@@ -14,6 +14,7 @@ import (
 // failure is a file or directory that cannot be read, or a name that is included
 // and is no file.
 type failure struct {
+	code    Reason
 	reason  string
 	err     error
 	fix     string
@@ -45,7 +46,7 @@ func (t *Tailer) failed(path string, f failure) bool {
 
 // fail remembers that something could not be done to a path.
 func (t *Tailer) fail(path, reason string, err error) {
-	t.failEntry(path, failure{reason: reason, err: err})
+	t.failEntry(path, failure{code: reasonOf(err), reason: reason, err: err})
 }
 
 func (t *Tailer) failEntry(path string, f failure) {
@@ -70,7 +71,7 @@ func (t *Tailer) refuse(d *directory, e *dirEntry, path string) {
 	if reason == "" {
 		return
 	}
-	if t.failed(path, failure{reason: reason, fix: fix, entry: e, dir: d}) {
+	if t.failed(path, failure{code: NotRegular, reason: reason, fix: fix, entry: e, dir: d}) {
 		t.alarm("a name that is included "+reason, path, errors.New(fix))
 	}
 }
@@ -94,9 +95,9 @@ func unfit(mode fs.FileMode, path string) (reason, fix string) {
 // meant reports whether a pattern was written for path as a file: one that ends
 // in * or ** includes folders by chance.
 func (t *Tailer) meant(path string) bool {
-	for i := range t.include {
-		p := t.include[i].pattern
-		if strings.Trim(filepath.Base(p), "*") != "" && t.include[i].match(path) {
+	for i := range t.patterns.include {
+		p := t.patterns.include[i].pattern
+		if strings.Trim(filepath.Base(p), "*") != "" && t.patterns.include[i].match(path) {
 			return t.included(path)
 		}
 	}
@@ -128,6 +129,10 @@ func (t *Tailer) retryFailures(now int64) {
 			continue
 		}
 		f.retryAt = now + retryInterval
+		if f.code == TooManyFolders {
+			t.retryFolder(path)
+			continue
+		}
 		if f.entry == nil || f.dir == nil {
 			if d := t.dirs[path]; d != nil {
 				d.dirty = true
@@ -145,5 +150,20 @@ func (t *Tailer) retryFailures(now int64) {
 			continue
 		}
 		t.entry(f.dir, f.entry)
+	}
+}
+
+// retryFolder looks again at a folder for which there was no room, if there is
+// some now.
+func (t *Tailer) retryFolder(path string) {
+	d := t.dirs[filepath.Dir(path)]
+	switch {
+	case d == nil:
+		delete(t.failures, path) // nobody looks there any more
+	case len(t.dirs) < t.config.DirsMax:
+		delete(t.failures, path)
+		if e := d.entries[filepath.Base(path)]; e != nil {
+			e.ino, d.dirty = 0, true // the next scan takes it for new
+		}
 	}
 }

@@ -60,8 +60,10 @@ type generation struct {
 	mtime    int64
 	links    uint64
 	included bool
-	spooled  bool // fd is an unpacked copy
-	finished bool // nothing of it is to be read
+	spooled  bool  // fd is an unpacked copy
+	finished bool  // nothing of it is to be read
+	copied   bool  // because it is a copy
+	start    int64 // where reading began, -1 if that is not known any more
 
 	seen      int64 // Unix nanoseconds of the first sight,
 	grown     int64 // of the last growth,

@@ -12,6 +12,11 @@ type FileStatus struct {
 	Generation string `json:"generation,omitempty"`
 	Dev        uint64 `json:"dev"`
 	Inode      uint64 `json:"inode"`
+	// Links is how many names the file has.
+	Links uint64 `json:"links,omitempty"`
+	// Start is where reading began: 0 unless start_at passed over what was there;
+	// -1 if it did and an earlier run of the agent knew where.
+	Start int64 `json:"start"`
 	// Size, Read and Acked are byte offsets, Lag what is not acknowledged of Size.
 	Size  int64 `json:"size"`
 	Read  int64 `json:"read"`
@@ -23,6 +28,9 @@ type FileStatus struct {
 	// State is reading, idle, waiting (for the checkpoint, or an older
 	// generation), rotated, deleted, finished or unreadable.
 	State string `json:"state"`
+	// Code says in one word why the file is not read, or nothing of it is: it is
+	// there for every unreadable one, and BeforeStart or Copied for others.
+	Code Reason `json:"code,omitempty"`
 	// Reason says why, and Fix what to do about it, if the state is unreadable.
 	Reason string `json:"reason,omitempty"`
 	Fix    string `json:"fix,omitempty"`
@@ -66,7 +74,7 @@ func (t *Tailer) status() []FileStatus {
 		list = append(list, g.status())
 	}
 	for path, f := range t.failures {
-		s := FileStatus{Path: path, State: "unreadable", Reason: f.reason, Fix: f.fix, BehindSince: time.Unix(0, f.since)}
+		s := FileStatus{Path: path, State: "unreadable", Code: f.code, Reason: f.reason, Fix: f.fix, BehindSince: time.Unix(0, f.since)}
 		if f.err != nil {
 			s.Reason += ": " + f.err.Error()
 		}
@@ -84,7 +92,7 @@ func (t *Tailer) status() []FileStatus {
 func (g *generation) status() FileStatus {
 	s := FileStatus{
 		Path: g.path, Generation: g.origin.Generation, Dev: g.id.dev, Inode: g.id.ino,
-		Size: g.size, Read: g.read.Load(), Acked: g.acked(),
+		Size: g.size, Read: g.read.Load(), Acked: g.acked(), Links: g.links, Start: g.start,
 	}
 	if l := g.origin.Ledger; l != nil {
 		s.Framed, s.Parsed = l.Framed.Records.Load(), l.Parsed.Records.Load()
@@ -97,6 +105,7 @@ func (g *generation) status() FileStatus {
 	if g.isIdle() {
 		s.SkippedNULs = g.holes
 	}
+	s.Code = g.skipped(&s)
 	switch {
 	case g.finished:
 		s.State, s.Lag = "finished", 0
@@ -112,4 +121,15 @@ func (g *generation) status() FileStatus {
 		s.State = "idle"
 	}
 	return s
+}
+
+// skipped is the reason for which nothing of g is read, "" if something is.
+func (g *generation) skipped(s *FileStatus) Reason {
+	switch {
+	case g.copied && g.finished:
+		return Copied
+	case s.Start > 0 && s.Read == s.Start && s.Size <= s.Start:
+		return BeforeStart
+	}
+	return ""
 }

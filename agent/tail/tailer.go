@@ -29,7 +29,6 @@ package tail
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,8 +42,7 @@ import (
 // Tailer follows the files of one input. Make it with New.
 type Tailer struct {
 	config   Config
-	include  []glob
-	exclude  []glob
+	patterns Patterns
 	store    *checkpoint.Store
 	readers  []*reader
 	log      logrus.FieldLogger
@@ -100,19 +98,15 @@ type version struct{ size, mtime int64 }
 // New returns a tailer for config. It touches nothing yet.
 func New(config Config, store *checkpoint.Store, log logrus.FieldLogger) (*Tailer, error) {
 	config.setDefaults()
-	include, err := parseGlobs(config.Include)
+	patterns, err := ParsePatterns(config.Include, config.Exclude)
 	if err != nil {
-		return nil, fmt.Errorf("cannot use include: %w", err)
+		return nil, err
 	}
-	exclude, err := parseGlobs(config.Exclude)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use exclude: %w", err)
-	}
-	if len(include) == 0 {
+	if len(patterns.include) == 0 {
 		return nil, errors.New("cannot tail: include names no files")
 	}
 	t := &Tailer{
-		config: config, include: include, exclude: exclude, store: store, log: log,
+		config: config, patterns: patterns, store: store, log: log,
 		wake: make(chan struct{}, 1), wrote: make(chan struct{}, 1), requests: make(chan chan []FileStatus),
 		dirs: map[string]*directory{}, byID: map[identity]*generation{}, families: map[string][]*generation{},
 		orphans: map[identity][]*checkpoint.Source{}, ignored: map[identity]version{}, written: map[string]bool{},

@@ -52,8 +52,8 @@ func (t *Tailer) tick() {
 // commit makes new generations durable with one write, and lets them be read.
 func (t *Tailer) commit() {
 	if t.firstScan {
-		for i := range t.include {
-			if p := t.include[i].pattern; !t.store.Noted(t.config.Pipeline, p) {
+		for i := range t.patterns.include {
+			if p := t.patterns.include[i].pattern; !t.store.Noted(t.config.Pipeline, p) {
 				t.notes = append(t.notes, p)
 			}
 		}

@@ -1,0 +1,169 @@
+package tail
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/wasmtail/wasmtail/agent/checkpoint"
+)
+
+// Reason says in one word why a file is not read, or not all of it. Programs
+// may rely on the words.
+type Reason string
+
+// The reasons for which a tailer does not read a file.
+const (
+	// NotFound says that nothing has the name.
+	NotFound Reason = "not_found"
+	// DanglingLink says that the name is a symbolic link to nothing.
+	DanglingLink Reason = "dangling_link"
+	// NotRegular says that the name is a folder, a pipe, a socket or a device.
+	NotRegular Reason = "not_regular"
+	// NoPermission says that this user may not read the file, or may not pass a
+	// folder above it.
+	NoPermission Reason = "no_permission"
+	// Unreadable says that reading failed in another way.
+	Unreadable Reason = "unreadable"
+	// NoInclude says that no pattern includes the path.
+	NoInclude Reason = "no_include"
+	// Excluded says that a pattern excludes the path, or a folder above it.
+	Excluded Reason = "excluded"
+	// TooDeep says that the file lies deeper below its pattern than max_depth.
+	TooDeep Reason = "too_deep"
+	// Compressed says that the file is compressed and is not the rotated part of
+	// one that is followed: it has no lines to read.
+	Compressed Reason = "compressed"
+	// BeforeStart says that start_at passed over all that the file has.
+	BeforeStart Reason = "before_start"
+	// HardLink says that the file is read under another of its names.
+	HardLink Reason = "hard_link"
+	// Copied says that the content is known: it is delivered from the original.
+	Copied Reason = "copy"
+	// TooManyFiles, TooManyOpen and TooManyFolders say that a bound is reached.
+	TooManyFiles   Reason = "max_files"
+	TooManyOpen    Reason = "open_files"
+	TooManyFolders Reason = "max_folders"
+)
+
+// reasonOf is the reason for an error of opening or reading.
+func reasonOf(err error) Reason {
+	if errors.Is(err, fs.ErrPermission) {
+		return NoPermission
+	}
+	return Unreadable
+}
+
+// Patterns are the globs of one input. Safe for concurrent use.
+type Patterns struct {
+	include, exclude []glob
+}
+
+// ParsePatterns reads globs of absolute paths. The error names the one that is
+// none.
+func ParsePatterns(include, exclude []string) (p Patterns, err error) {
+	if p.include, err = parseGlobs(include); err != nil {
+		return p, fmt.Errorf("cannot use include: %w", err)
+	}
+	if p.exclude, err = parseGlobs(exclude); err != nil {
+		return p, fmt.Errorf("cannot use exclude: %w", err)
+	}
+	return p, nil
+}
+
+// Judge says whether a file with that absolute path is read: "" and the pattern
+// that includes it, Excluded and the pattern that does that, TooDeep and the
+// pattern that would include it, or NoInclude. depthMax is Config.DirDepthMax.
+// It looks at names only.
+func (p *Patterns) Judge(path string, depthMax int) (why Reason, pattern string) {
+	if why, pattern = p.name(path); why != "" {
+		return why, pattern
+	}
+	base := ""
+	for i := range p.include { // each of them is looked into, whatever is said of folders above it
+		if b := p.include[i].base; len(b) > len(base) && isBelow(path, b) {
+			base = b
+		}
+	}
+	below, err := filepath.Rel(base, filepath.Dir(path))
+	if err != nil || below == "." {
+		return "", pattern
+	}
+	dir := base
+	for depth, name := range strings.Split(below, string(filepath.Separator)) {
+		dir = filepath.Join(dir, name)
+		if by := p.excludes(dir); by != "" {
+			return Excluded, by
+		}
+		if depth >= depthMax {
+			return TooDeep, pattern
+		}
+	}
+	return "", pattern
+}
+
+// isBelow reports whether path lies in dir, or below it.
+func isBelow(path, dir string) bool {
+	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(dir, string(filepath.Separator)))
+	return ok && strings.HasPrefix(rest, string(filepath.Separator))
+}
+
+// name judges a path without the folders above it.
+func (p *Patterns) name(path string) (Reason, string) {
+	for i := range p.include {
+		if !p.include[i].match(path) {
+			continue
+		}
+		if by := p.excludes(path); by != "" {
+			return Excluded, by
+		}
+		return "", p.include[i].pattern
+	}
+	return NoInclude, ""
+}
+
+// excludes returns the pattern that excludes a file or folder, "" if none does.
+func (p *Patterns) excludes(path string) string {
+	for i := range p.exclude {
+		if p.exclude[i].match(path) {
+			return p.exclude[i].pattern
+		}
+	}
+	return ""
+}
+
+// IsCompressed reports whether a name is that of a compressed file.
+func IsCompressed(path string) bool {
+	_, packed := uncompressed(filepath.Base(path))
+	return packed
+}
+
+// Unfit says what a name is if it is not a file, and what the user can do; both
+// are "" for a regular file. The reason is NotRegular.
+func Unfit(mode fs.FileMode, path string) (what, fix string) { return unfit(mode, path) }
+
+// lateNote is the note that a generation is not read from its first byte on, and
+// beganNote the one that says where. A note cannot be listed, only asked for.
+func lateNote(generation string) string { return "late " + generation }
+
+func beganNote(generation string, at int64) string {
+	return lateNote(generation) + " " + strconv.FormatInt(at, 10)
+}
+
+// Began returns where reading of a generation began: 0, unless start_at passed
+// over what was there. Then it is the one of the candidates that is right, or -1
+// if none is.
+func Began(store *checkpoint.Store, pipeline, generation string, candidates ...int64) int64 {
+	if !store.Noted(pipeline, lateNote(generation)) {
+		return 0
+	}
+	i := slices.IndexFunc(candidates, func(at int64) bool { return store.Noted(pipeline, beganNote(generation, at)) })
+	if i < 0 {
+		return -1
+	}
+	return candidates[i]
+}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/durable"
 )
 
@@ -78,8 +79,9 @@ func loadAgentID(path string) (string, error) {
 	return id, nil
 }
 
-// putAside keeps a payload that an output's receiver refused for good, with
-// the reason beside it.
+// putAside keeps what an output's receiver refused for good: the refused records
+// with their reasons, as lines of JSON, or else the payload, with the reason
+// beside it.
 func (s *state) putAside(output string, payload []byte, reason error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,11 +89,19 @@ func (s *state) putAside(output string, payload []byte, reason error) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	var rejected *pipeline.RejectedError
+	lines := errors.As(reason, &rejected) && len(rejected.Records) > 0
+	if lines {
+		payload = rejected.Records
+	}
 	if used := folderBytes(dir); used+int64(len(payload)) > rejectedBytesMax {
 		return fmt.Errorf("%s holds %d bytes: look into it and empty it", dir, used)
 	}
 	s.rejected++
 	base := filepath.Join(dir, fmt.Sprintf("%s-%d-%d", output, time.Now().UnixNano(), s.rejected))
+	if lines {
+		return durable.WriteFile(durable.OS{}, base+".jsonl", payload)
+	}
 	note, err := json.Marshal(map[string]any{"output": output, "reason": reason.Error(), "time": time.Now().UTC(), "bytes": len(payload)})
 	if err != nil {
 		return err

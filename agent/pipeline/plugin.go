@@ -13,6 +13,21 @@ import (
 // ErrRejected is wrapped by Output.Send when no retry can save a payload.
 var ErrRejected = errors.New("rejected by the receiver")
 
+// RejectedError is an error of Output.Send that wraps ErrRejected and says which
+// records of a payload were refused; the others are delivered.
+type RejectedError struct {
+	// Records are the refused ones, as lines of JSON with their reasons; nil if
+	// the payload cannot be read.
+	Records []byte
+	Err     error
+}
+
+// Error implements error.
+func (e *RejectedError) Error() string { return e.Err.Error() }
+
+// Unwrap implements the errors package's contract.
+func (e *RejectedError) Unwrap() []error { return []error{ErrRejected, e.Err} }
+
 // ErrHeld is wrapped by Processor.Process when a batch must not go on before a
 // processor can work, and the agent is being stopped: its bytes are read again.
 var ErrHeld = errors.New("held back by a processor")

@@ -22,13 +22,19 @@ type Config struct {
 	Region string `yaml:"region" example:"cn-hangzhou"`
 	// Project holds the logstores that pipelines name.
 	Project string `yaml:"project" required:"true" example:"my-project"`
-	// AccessKeyID names the key that signs requests.
-	AccessKeyID string `yaml:"access_key_id" required:"true" example:"${env:WASMTAIL_KEY_ID}"`
+	// AccessKeyID names the key that signs requests. It, or credentials_file, is
+	// required.
+	AccessKeyID string `yaml:"access_key_id" example:"${env:WASMTAIL_KEY_ID}"`
 	// AccessKeySecret is the secret of the key. It is best taken from a file or
 	// the environment.
-	AccessKeySecret config.Secret `yaml:"access_key_secret" required:"true" example:"${file:key.secret}"`
+	AccessKeySecret config.Secret `yaml:"access_key_secret" example:"${file:key.secret}"`
 	// SecurityToken belongs to a temporary key. It is empty for others.
 	SecurityToken config.Secret `yaml:"security_token" example:"${env:WASMTAIL_TOKEN}"`
+	// CredentialsFile holds a key that is renewed while the agent runs: a JSON
+	// object with AccessKeyId, AccessKeySecret and, for a temporary key,
+	// SecurityToken, as the metadata service of a cloud host gives it. It is read
+	// again when it changes.
+	CredentialsFile string `yaml:"credentials_file" path:"true" example:"/run/wasmtail/key.json"`
 	// Signature is the version of the signature: `v4`, or `v1` for receivers
 	// that do not know it. `v1` stands on SHA-1 and does not cover the host.
 	Signature string `yaml:"signature" default:"v4" enum:"v4,v1"`
@@ -71,6 +77,14 @@ func (c *Config) Validate(report func(key, problem string)) {
 	}
 	if strings.ContainsAny(c.AccessKeyID, ":/, ") {
 		report("access_key_id", "must not hold colons, slashes, commas or spaces")
+	}
+	switch {
+	case c.CredentialsFile != "" && (c.AccessKeyID != "" || c.AccessKeySecret != "" || c.SecurityToken != ""):
+		report("credentials_file", "stands in place of access_key_id, access_key_secret and security_token: give either")
+	case c.CredentialsFile == "" && c.AccessKeyID == "":
+		report("access_key_id", "is required, unless credentials_file is set")
+	case c.CredentialsFile == "" && c.AccessKeySecret == "":
+		report("access_key_secret", "is required, unless credentials_file is set")
 	}
 	if c.Timeout < 0 {
 		report("timeout", "must not be negative")

@@ -4,8 +4,8 @@
 // It promises that Send returns nil only after the receiver has answered with
 // success and a request id, and that a batch it splits, because the receiver
 // refused it as a whole, loses none of its records: those that are refused by
-// themselves make Send return pipeline.ErrRejected for the batch. Delivery is
-// at least once: after an error, parts of a payload may have been stored.
+// themselves are in the *pipeline.RejectedError that Send returns. Delivery is at
+// least once: after an error, parts of a payload may have been stored.
 //
 // It starts no goroutines. An encoder belongs to one lane; Output is safe for
 // concurrent use.
@@ -45,18 +45,19 @@ const (
 	pauseQuota     = 3 * time.Second
 	pausePerson    = 30 * time.Second // someone must change a key or a setting
 	pauseForbidden = 60 * time.Second // an account without money or rights
+	pauseKey       = 5 * time.Second  // a file with a new key is on its way
 )
 
 // Output sends payloads to one project.
 type Output struct {
-	config      Config
-	env         Env
-	client      *transport.Client
-	tracer      trace.Tracer
-	credentials signature.Credentials
-	options     signature.Options
-	host        string // empty: the endpoint's
-	wanted      loggroup.Codec
+	config  Config
+	env     Env
+	client  *transport.Client
+	tracer  trace.Tracer
+	keys    *keySource
+	options signature.Options
+	host    string // empty: the endpoint's
+	wanted  loggroup.Codec
 
 	// clockOffset, in nanoseconds, is added to this host's time when signing.
 	clockOffset atomic.Int64
@@ -83,10 +84,8 @@ func New(c Config, env Env) (*Output, error) {
 	}
 	o := &Output{
 		config: c, env: env, client: client, wanted: codec,
-		tracer: otel.Tracer("github.com/wasmtail/wasmtail/plugins/output/logservice"),
-		credentials: signature.Credentials{
-			KeyID: c.AccessKeyID, Secret: c.AccessKeySecret.Reveal(), SecurityToken: c.SecurityToken.Reveal(),
-		},
+		tracer:  otel.Tracer("github.com/wasmtail/wasmtail/plugins/output/logservice"),
+		keys:    newKeySource(&c),
 		options: signature.Options{Version: signature.V4, Region: c.region(endpoint)},
 	}
 	if c.Signature == "v1" {
@@ -121,7 +120,7 @@ func (o *Output) codec() loggroup.Codec {
 func (o *Output) Send(ctx context.Context, data []byte) error {
 	p, err := parsePayload(data)
 	if err != nil {
-		return fmt.Errorf("%w: %w", pipeline.ErrRejected, err)
+		return &pipeline.RejectedError{Err: err}
 	}
 	if p.traceparent != "" {
 		carrier := propagation.MapCarrier{traceparentName: p.traceparent}
@@ -162,7 +161,7 @@ func (o *Output) deliver(ctx context.Context, p *payload) error {
 		}
 		plain, errInflate := o.uncompressed(p)
 		if errInflate != nil {
-			return fmt.Errorf("cannot send batch %s: %w: %w", p.batchID, pipeline.ErrRejected, errInflate)
+			return o.rejected(p, errInflate)
 		}
 		return o.deliver(ctx, plain)
 	case (f.Class == transport.BadData || f.Class == transport.TooLarge) && p.records > 1:
@@ -182,7 +181,7 @@ const (
 func (o *Output) explain(p *payload, f *transport.Failure) error {
 	switch f.Class {
 	case transport.Rejected, transport.BadData, transport.TooLarge:
-		return fmt.Errorf("cannot send batch %s: %w: %w", p.batchID, pipeline.ErrRejected, f)
+		return o.rejected(p, f)
 	}
 	s := queue.Setback{After: f.RetryAfter}
 	switch f.Class {
@@ -195,6 +194,9 @@ func (o *Output) explain(p *payload, f *transport.Failure) error {
 		s.Scope = queue.Destination
 		if s.After == 0 {
 			s.After = pausePerson
+			if f.Class == transport.Auth && o.config.CredentialsFile != "" {
+				s.After = pauseKey
+			}
 			if f.Status == http.StatusForbidden && f.Class == transport.Misconfigured {
 				s.After = pauseForbidden
 			}
@@ -231,13 +233,17 @@ func (o *Output) post(ctx context.Context, p *payload) error {
 	}
 	options := o.options
 	options.Now = time.Now().Add(time.Duration(o.clockOffset.Load()))
+	key, err := o.keys.current(time.Now())
+	if err != nil {
+		return &transport.Failure{Class: transport.Auth, Err: err}
+	}
 	unsigned := http.Header{}
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(unsigned))
 
 	resp, err := o.client.Post(ctx, transport.Request{
 		Path: "/logstores/" + url.PathEscape(p.logstore) + "/shards/lb", Host: o.host,
 		Header: header, Body: p.body, Unsigned: unsigned,
-		Credentials: o.credentials, Signature: options,
+		Credentials: key, Signature: options,
 	})
 	if err == nil {
 		if resp.Header.Get("x-log-requestid") == "" {
@@ -253,9 +259,25 @@ func (o *Output) post(ctx context.Context, p *payload) error {
 		if f.Code == codeStored {
 			return nil
 		}
-		if f.Class == transport.Clock && !f.ServerTime.IsZero() {
-			o.clockOffset.Store(int64(time.Until(f.ServerTime)))
-		}
+		o.learnClock(f)
 	}
 	return err
+}
+
+// codeSignature may mean a wrong secret, and a wrong clock as well.
+const codeSignature = "SignatureNotMatch"
+
+// learnClock takes over the receiver's time if that may be why it refused.
+func (o *Output) learnClock(f *transport.Failure) {
+	if f.ServerTime.IsZero() || f.Class != transport.Clock && f.Code != codeSignature {
+		return
+	}
+	offset := time.Until(f.ServerTime)
+	if f.Code == codeSignature {
+		if (offset - time.Duration(o.clockOffset.Load())).Abs() < time.Minute {
+			return // it is the secret
+		}
+		f.Class = transport.Clock // it is tried again at once
+	}
+	o.clockOffset.Store(int64(offset))
 }

@@ -389,6 +389,19 @@ func TestBadRecordsAreSingledOut(t *testing.T) {
 			}
 		}
 		require.Len(t, got, 100-len(bad))
+		var refused []int
+		if rejected := (*pipeline.RejectedError)(nil); errors.As(err, &rejected) {
+			for line := range strings.Lines(string(rejected.Records)) {
+				var r refusedRecord
+				require.NoError(t, json.Unmarshal([]byte(line), &r))
+				require.Contains(t, r.Reason, "PostBodyInvalid")
+				require.Equal(t, "/var/log/app.log", r.Tags["__path__"])
+				n, err := strconv.Atoi(strings.TrimPrefix(r.Record["content"], "bad "))
+				require.NoError(t, err)
+				refused = append(refused, n)
+			}
+		}
+		require.ElementsMatch(t, bad, refused, "those that were refused, and no others, are given back")
 		require.Equal(t, 99-len(bad), counts[0])
 		require.Equal(t, 1, counts[1])
 		require.LessOrEqual(t, r.requests, 2*partsMax)
@@ -530,4 +543,43 @@ func TestEncodeAllocatesForTheBatchOnly(t *testing.T) {
 	}
 	require.LessOrEqual(t, cost(1000), cost(1)+1)
 	require.LessOrEqual(t, cost(1), 6.0)
+}
+
+// TestAWrongClockMayLookLikeAWrongSecret: some receivers check the signature
+// first.
+func TestAWrongClockMayLookLikeAWrongSecret(t *testing.T) {
+	r := newReceiver(t)
+	r.clock = func() time.Time { return time.Now().Add(time.Hour) }
+	skewed := true
+	r.refuse = func(*stored, int) (int, string) { return 0, "" }
+	r.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if skewed {
+			skewed = false
+			w.Header().Set("x-log-time", strconv.FormatInt(r.clock().Unix(), 10))
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"errorCode":"SignatureNotMatch","errorMessage":"no"}`)
+			return
+		}
+		r.ServeHTTP(w, req)
+	})
+	o := r.output(t, nil)
+	payload := encode(t, o, testBatch("x"))
+	var retry *pipeline.RetryError
+	require.ErrorAs(t, o.Send(context.Background(), payload), &retry)
+	require.Zero(t, retry.Setback, "at once")
+	require.NoError(t, o.Send(context.Background(), payload))
+}
+
+// TestRefusedRecordsKeepTheirBytes, whatever they are.
+func TestRefusedRecordsKeepTheirBytes(t *testing.T) {
+	r := newReceiver(t)
+	r.refuse = func(*stored, int) (int, string) { return 400, "InvalidEncoding" }
+	o := r.output(t, nil)
+	err := o.Send(context.Background(), encode(t, o, testBatch("caf\xe9 \x00")))
+	var rejected *pipeline.RejectedError
+	require.ErrorAs(t, err, &rejected)
+	var line refusedRecord
+	require.NoError(t, json.Unmarshal(rejected.Records, &line))
+	require.Equal(t, []string{"content"}, line.Base64)
+	require.Equal(t, "Y2Fm6SAA", line.Record["content"])
 }

@@ -12,9 +12,9 @@ import (
 )
 
 // partsMax bounds the requests that one payload is taken apart into. One bad
-// record among 4,096 takes 24; a batch of nothing but bad records is not worth
-// a request for each.
-const partsMax = 64
+// record among 4,096 takes 24, ten take at most 200; a batch of nothing but bad
+// records is not worth a request for each.
+const partsMax = 256
 
 // sendParts sends the halves of p, halves of halves, and so on, until each part
 // is stored, or is one record that the receiver refuses. A failure that time
@@ -23,11 +23,11 @@ const partsMax = 64
 func (o *Output) sendParts(ctx context.Context, p *payload) error {
 	raw, err := loggroup.Decompress(nil, p.body, p.codec, p.rawBytes)
 	if err != nil {
-		return fmt.Errorf("cannot send batch %s: %w: %w", p.batchID, pipeline.ErrRejected, err)
+		return o.rejected(p, err)
 	}
 	var g loggroup.Group
 	if err := g.Decode(raw); err != nil {
-		return fmt.Errorf("cannot send batch %s: %w: %w", p.batchID, pipeline.ErrRejected, err)
+		return o.rejected(p, err)
 	}
 	s := splitter{output: o, payload: p, group: &g, compressor: loggroup.NewCompressor(p.codec)}
 	s.readLedger()
@@ -35,8 +35,8 @@ func (o *Output) sendParts(ctx context.Context, p *payload) error {
 		return err
 	}
 	if s.refused > 0 {
-		return fmt.Errorf("cannot send %d of the %d records of batch %s: %w: %w",
-			s.refused, len(g.Logs), p.batchID, pipeline.ErrRejected, s.reason)
+		return &pipeline.RejectedError{Records: s.lines, Err: fmt.Errorf("cannot send %d of the %d records of batch %s: %w",
+			s.refused, len(g.Logs), p.batchID, s.reason)}
 	}
 	return nil
 }
@@ -57,7 +57,8 @@ type splitter struct {
 	filtered      int
 
 	posts, refused int
-	reason         error // why the last refused record was
+	reason         error  // why the last refused record was
+	lines          []byte // all that were, for people
 }
 
 // readLedger reads the tags that must be made anew for each part.
@@ -93,8 +94,7 @@ func (s *splitter) part(ctx context.Context, from, to int) error {
 		return s.halves(ctx, from, to)
 	}
 	if s.posts++; s.posts > partsMax {
-		s.refused += to - from
-		s.reason = errParts
+		s.refuse(from, to, errParts)
 		return nil
 	}
 	err := s.output.post(ctx, part)
@@ -104,18 +104,25 @@ func (s *splitter) part(ctx context.Context, from, to int) error {
 	}
 	switch f.Class {
 	case transport.BadData, transport.TooLarge:
-		s.reason = f
 		if to-from > 1 {
 			return s.halves(ctx, from, to)
 		}
-		s.refused++
+		s.refuse(from, to, f)
 		return nil
 	case transport.Rejected:
-		s.refused += to - from
-		s.reason = f
+		s.refuse(from, to, f)
 		return nil
 	}
 	return s.output.explain(s.payload, f)
+}
+
+// refuse notes that the logs [from, to) will not be sent.
+func (s *splitter) refuse(from, to int, why error) {
+	part := *s.group
+	part.Logs = s.group.Logs[from:to]
+	s.lines = appendRefused(s.lines, s.payload, &part, why)
+	s.refused += to - from
+	s.reason = why
 }
 
 // encode makes the payload of the logs [from, to), valid until the next call.

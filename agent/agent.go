@@ -22,12 +22,14 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/time/rate"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/agent/queue"
+	"github.com/wasmtail/wasmtail/agent/transport"
 	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/durable"
@@ -60,7 +62,8 @@ type agent struct {
 	checkpoints *checkpoint.Store
 	started     time.Time
 	modules     *wasmhost.Host
-	bandwidth   *rate.Limiter // of all outlets together
+	bandwidth   *rate.Limiter // of all outputs together
+	wires       map[string]*transport.Wire
 	disk        *queue.Budget // the same
 	processors  int           // that the system lets this process use
 
@@ -128,7 +131,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 		o.Log.Info("the checkpoints are saved again")
 	}
-	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now(), bandwidth: rate.NewLimiter(rate.Inf, 0), disk: queue.NewBudget(0), processors: runtime.GOMAXPROCS(0)}
+	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now(), bandwidth: rate.NewLimiter(rate.Inf, 0), disk: queue.NewBudget(0), wires: map[string]*transport.Wire{}, processors: runtime.GOMAXPROCS(0)}
 	a.applyLimits(o.File.Limits)
 	if a.modules, err = openModules(o); err != nil {
 		return errors.Join(err, checkpoints.Close())
@@ -203,9 +206,23 @@ func (a *agent) applyLimits(l config.Limits) {
 		a.bandwidth.SetBurst(math.MaxInt32)
 		return
 	}
-	// A burst of a tenth of a second keeps any second below 1.1 times the limit.
+	// A burst of a twentieth of a second keeps any second below 1.1 times the
+	// limit, with what the system adds to the bytes.
 	a.bandwidth.SetLimit(rate.Limit(l.Bandwidth))
-	a.bandwidth.SetBurst(max(1, int(l.Bandwidth)/10))
+	a.bandwidth.SetBurst(max(1, int(l.Bandwidth)/20))
+}
+
+// wire returns the wire of an output, the same for all that bear its name.
+func (a *agent) wire(name string) (*transport.Wire, error) {
+	if w := a.wires[name]; w != nil {
+		return w, nil
+	}
+	w := transport.NewWire(a.bandwidth)
+	if err := telemetry.WireBytes.ObserveCounter(w.Bytes, metric.WithAttributes(attribute.String("output", name))); err != nil {
+		return nil, fmt.Errorf("cannot make metrics of output %s: %w", name, err)
+	}
+	a.wires[name] = w
+	return w, nil
 }
 
 // run starts everything, and stops it in order once ctx ends.
@@ -320,7 +337,11 @@ func (a *agent) buildOutlet(name string, file *config.File) (*pipeline.Outlet, e
 	if err != nil {
 		hostname = "unknown"
 	}
-	env := OutputEnv{AgentID: a.state.agentID, Hostname: hostname, Version: a.o.Version}
+	wire, err := a.wire(name)
+	if err != nil {
+		return nil, err
+	}
+	env := OutputEnv{AgentID: a.state.agentID, Hostname: hostname, Version: a.o.Version, Wire: wire}
 	output, err := a.o.Plugins.Outputs[block.Type].Build(block.Config, env)
 	if err != nil {
 		return nil, fmt.Errorf("cannot build output %s: %w", name, err)
@@ -331,7 +352,7 @@ func (a *agent) buildOutlet(name string, file *config.File) (*pipeline.Outlet, e
 			FS: durable.OS{}, Dir: filepath.Join(file.DataDir, cacheDir, name), Format: block.Type, Budget: a.disk,
 			NewestFirst: file.Cache.Order == "newest_first", AgeMax: file.Cache.MaxAge,
 		},
-		Bandwidth: a.bandwidth, Rejected: a.state.putAside, Log: a.o.Log,
+		Rejected: a.state.putAside, Log: a.o.Log,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/agent/tail"
+	"github.com/wasmtail/wasmtail/agent/transport"
 	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/record"
@@ -84,6 +85,8 @@ type Router interface {
 // OutputEnv is what the agent tells an output about itself.
 type OutputEnv struct {
 	AgentID, Hostname, Version string
+	// Wire counts and limits what an output writes to a network.
+	Wire *transport.Wire
 }
 
 // FileLister is an input that can say how far it is with each file.

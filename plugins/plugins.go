@@ -71,7 +71,7 @@ func file(settings any, env agent.OutputEnv) (pipeline.Output, error) {
 }
 
 func logService(settings any, env agent.OutputEnv) (pipeline.Output, error) {
-	return logservice.New(*settings.(*logservice.Config), logservice.Env{AgentID: env.AgentID, Hostname: env.Hostname, Version: env.Version})
+	return logservice.New(*settings.(*logservice.Config), logservice.Env{AgentID: env.AgentID, Hostname: env.Hostname, Version: env.Version, Wire: env.Wire})
 }
 
 func once(settings any, r io.Reader, emit func(*record.Batch) error) error {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"go.opentelemetry.io/otel/metric"
-	"golang.org/x/time/rate"
 
 	"github.com/wasmtail/wasmtail/agent/queue"
 	"github.com/wasmtail/wasmtail/internal/telemetry"
@@ -40,8 +39,6 @@ type OutletConfig struct {
 	Disk       *queue.Disk
 	// Senders is how many payloads are under way at the same time.
 	Senders int
-	// Bandwidth is shared by all outlets and counts payload bytes; nil: no limit.
-	Bandwidth *rate.Limiter
 	// Rejected keeps a payload that the receiver refused for good. While it
 	// fails, the payload is tried again.
 	Rejected func(output string, payload []byte, reason error) error
@@ -198,15 +195,6 @@ func (o *Outlet) deliver(ctx context.Context, l *queue.Lease) {
 }
 
 func (o *Outlet) attempt(ctx context.Context, payload []byte) error {
-	if lim := o.c.Bandwidth; lim != nil {
-		for left := len(payload); left > 0; { // a payload may be larger than the burst
-			n := min(left, lim.Burst())
-			if err := lim.WaitN(ctx, n); err != nil {
-				return err
-			}
-			left -= n
-		}
-	}
 	start := time.Now()
 	err := o.output.Send(ctx, payload)
 	o.metrics.attempt(ctx, len(payload), time.Since(start), err)

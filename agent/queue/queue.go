@@ -146,7 +146,7 @@ type item struct {
 	lane    int         // -1 if it came from the disk
 	seq     uint64
 	since   time.Time // when it was put
-	at      place // seg is nil while it is in memory only
+	at      place     // seg is nil while it is in memory only
 }
 
 const (

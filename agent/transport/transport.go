@@ -43,12 +43,14 @@ const (
 type Config struct {
 	// Endpoint is scheme, host and optional port; without a scheme it is https.
 	Endpoint string
-	// Timeout bounds one attempt, from the dial to the end of the response. 0
-	// means 10 s.
+	// Timeout bounds one attempt, from the dial to the end of the response, but
+	// for what it waits for the wire. 0 means 10 s.
 	Timeout time.Duration
 	TLS     TLS
 	// UserAgent is sent with every request.
 	UserAgent string
+	// Wire counts and limits what is written; nil for neither.
+	Wire *Wire
 }
 
 // Request is one POST.
@@ -100,10 +102,13 @@ func New(c Config) (*Client, error) {
 	if c.Timeout <= 0 {
 		c.Timeout = timeoutDefault
 	}
+	if c.Wire == nil {
+		c.Wire = &Wire{}
+	}
 	dialer := net.Dialer{Timeout: connectTimeout, KeepAlive: 15 * time.Second}
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialWhole(dialer.DialContext),
+		DialContext:         dialWhole(c.Wire, dialer.DialContext),
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: connectTimeout,
 		// No HTTP/2: its flow control holds large uploads back, and one lost
@@ -149,7 +154,8 @@ func ParseEndpoint(s string) (*url.URL, error) {
 // is a *Failure. If ctx ended, it wraps the cause of that. When it returns,
 // nothing reads r.Body any more.
 func (c *Client) Post(ctx context.Context, r Request) (Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ends := deadline{timeout: c.timeout}
+	ctx, cancel := ends.watch(ctx)
 	sent := bodies{data: r.Body}
 	defer sent.open.Wait() // net/http may still write it after an early answer
 	defer cancel()

@@ -70,8 +70,8 @@ type Limits struct {
 	CPU float64 `yaml:"cpu" default:"0.4" example:"1"`
 	// Memory is how much resident memory the agent may use.
 	Memory Size `yaml:"memory" default:"256MiB" example:"512MiB"`
-	// Bandwidth is how many bytes a second the agent may send, after
-	// compression. 0 means no limit.
+	// Bandwidth is how many bytes a second the agent may send, as they leave: after
+	// compression, with headers and encryption. 0 means no limit.
 	Bandwidth Size `yaml:"bandwidth" default:"20MiB" example:"100MiB"`
 	// Disk is how much of data_dir may hold batches that wait to be sent, for all
 	// outputs together. When it is full, reading stops: the log files hold what

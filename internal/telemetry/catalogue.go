@@ -58,6 +58,11 @@ var (
 		Labels: []Label{outputLabel},
 		Help:   "Bytes on the disk that wait for an output.",
 	}
+	WireBytes = Metric{
+		Name: "wasmtail_wire_bytes_total", Kind: Counter, Unit: "bytes",
+		Labels: []Label{outputLabel},
+		Help:   "Bytes an output has written to its connections, headers and encryption included: what limits.bandwidth bounds.",
+	}
 	BufferLost = Metric{
 		Name: "wasmtail_buffer_lost_events_total", Kind: Counter,
 		Labels: []Label{outputLabel, {"reason", "expired, damaged, or set_aside: kept in a file that cannot be sent"}},
@@ -215,7 +220,7 @@ var (
 // reference.
 var (
 	Agent = []*Metric{
-		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost,
+		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost, &WireBytes,
 		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused,
 	}
 	Hub = []*Metric{

@@ -37,7 +37,11 @@ import (
 )
 
 // Env is what the output must know about the agent.
-type Env struct{ AgentID, Hostname, Version string }
+type Env struct {
+	AgentID, Hostname, Version string
+	// Wire counts and limits what is written; nil for neither.
+	Wire *transport.Wire
+}
 
 // Pauses for failures that do not heal within seconds, when the receiver names
 // none itself.
@@ -76,7 +80,7 @@ func New(c Config, env Env) (*Output, error) {
 		return nil, err
 	}
 	client, err := transport.New(transport.Config{
-		Endpoint: c.Endpoint, Timeout: c.Timeout, TLS: c.TLS,
+		Endpoint: c.Endpoint, Timeout: c.Timeout, TLS: c.TLS, Wire: env.Wire,
 		UserAgent: fmt.Sprintf("wasmtail/%s (%s; %s)", env.Version, runtime.GOOS, runtime.GOARCH),
 	})
 	if err != nil {

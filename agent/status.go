@@ -1,12 +1,18 @@
 package agent
 
 import (
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/agent/wasmhost"
+	"github.com/wasmtail/wasmtail/internal/durable"
 )
 
 // Status is what the agent says of itself on GET /api/v1/status.
@@ -70,4 +76,38 @@ func (a *agent) status() Status {
 		s.Outputs = append(s.Outputs, os)
 	}
 	return s
+}
+
+// Remains are what an agent keeps in its state folder, for those who ask while
+// it does not run.
+type Remains struct {
+	AgentID string
+	// Checkpoints are read, and never written: they belong to the agent. While it
+	// runs they are up to a second old.
+	Checkpoints *checkpoint.Store
+	dir         string
+}
+
+// ReadRemains reads a state folder and changes nothing in it. The error is
+// os.ErrNotExist if no agent has used it, and os.ErrPermission if it is another
+// user's.
+func ReadRemains(dataDir string) (*Remains, error) {
+	id, err := os.ReadFile(filepath.Join(dataDir, "agent-id"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the agent's state: %w", err)
+	}
+	checkpoints := filepath.Join(dataDir, "checkpoints")
+	if _, err := os.ReadDir(checkpoints); err != nil { // opening would make it
+		return nil, fmt.Errorf("cannot read the agent's state: %w", err)
+	}
+	store, err := checkpoint.Open(durable.OS{}, checkpoints)
+	if err != nil {
+		return nil, err
+	}
+	return &Remains{AgentID: strings.TrimSpace(string(id)), Checkpoints: store, dir: dataDir}, nil
+}
+
+// WaitingBytes is how much waits on the disk for an output.
+func (r *Remains) WaitingBytes(output string) int64 {
+	return folderBytes(filepath.Join(r.dir, cacheDir, output))
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ type Status struct {
 	Started   time.Time        `json:"started"`
 	DataDir   string           `json:"data_dir"`
 	Config    ConfigStatus     `json:"config"`
+	Limits    []LimitStatus    `json:"limits"`
 	Pipelines []PipelineStatus `json:"pipelines"`
 	Outputs   []OutputStatus   `json:"outputs"`
 	// Modules are the parser modules, one for each wasm processor.
@@ -56,7 +58,7 @@ func (a *agent) status() Status {
 	a.mu.Unlock()
 	s := Status{
 		AgentID: a.state.agentID, Version: a.o.Version, Started: a.started, DataDir: active.file.DataDir,
-		Config: c, Modules: a.modules.Status(),
+		Config: c, Limits: a.limits(active.file.Limits), Modules: a.modules.Status(),
 	}
 	for _, name := range slices.Sorted(maps.Keys(active.pipelines)) {
 		p := active.file.Pipelines[name]
@@ -105,6 +107,23 @@ func ReadRemains(dataDir string) (*Remains, error) {
 		return nil, err
 	}
 	return &Remains{AgentID: strings.TrimSpace(string(id)), Checkpoints: store, dir: dataDir}, nil
+}
+
+// Rejected is how many parcels an output's receiver has refused for good; they
+// lie in the returned folder.
+func (r *Remains) Rejected(output string) (n int, dir string) {
+	dir = filepath.Join(r.dir, "rejected")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, dir
+	}
+	name := regexp.MustCompile("^" + regexp.QuoteMeta(output) + `-\d+-\d+\.(jsonl|payload)$`)
+	for _, e := range entries {
+		if name.MatchString(e.Name()) {
+			n++
+		}
+	}
+	return n, dir
 }
 
 // WaitingBytes is how much waits on the disk for an output.

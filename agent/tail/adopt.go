@@ -482,7 +482,7 @@ func (t *Tailer) resume(n *newcomer, src *checkpoint.Source) {
 	g.read.Store(e.Acked)
 	g.marker, g.head = e.Marker, signature{e.HeadLen, e.Head}
 	g.start = Began(t.store, t.config.Pipeline, e.Generation, e.Acked)
-	g.copied = e.Finished && !n.packed
+	g.copied = e.Finished && (!n.packed || e.HeadLen == 0) // what was unpacked has a head
 	g.origin = &record.Origin{
 		Generation: e.Generation, Path: e.Path, Source: sourceOf(g.family), Ledger: &record.Ledger{},
 	}

@@ -325,14 +325,8 @@ func (t *Tailer) followLink(d *directory, e *dirEntry) {
 // loops reports whether a directory with that identity is d, one above it, or
 // another that is watched: then it is not entered again.
 func (t *Tailer) loops(d *directory, id identity) bool {
-	for dir := d.path; ; dir = filepath.Dir(dir) {
-		var st stat
-		if err := t.statBuf.path(dir, &st); err == nil && st.id == id {
-			return true
-		}
-		if dir == filepath.Dir(dir) {
-			break
-		}
+	if t.statBuf.above(d.path, id) {
+		return true
 	}
 	for _, other := range t.dirs {
 		if other.present && other.id == id && len(other.targets) == 0 {
@@ -408,3 +402,16 @@ func (t *Tailer) included(path string) bool {
 }
 
 func (t *Tailer) excludedDir(path string) bool { return t.patterns.excludes(path) != "" }
+
+// above reports whether dir, or a directory above it, has that identity.
+func (b *statBuffer) above(dir string, id identity) bool {
+	for ; ; dir = filepath.Dir(dir) {
+		var st stat
+		if err := b.path(dir, &st); err == nil && st.id == id {
+			return true
+		}
+		if dir == filepath.Dir(dir) {
+			return false
+		}
+	}
+}

@@ -67,7 +67,7 @@ func (t *Tailer) refuse(d *directory, e *dirEntry, path string) {
 	if err != nil {
 		return // gone again: a later scan sees what became of it
 	}
-	reason, fix := unfit(info.Mode(), path)
+	reason, fix := Unfit(info.Mode(), path)
 	if reason == "" {
 		return
 	}
@@ -76,8 +76,9 @@ func (t *Tailer) refuse(d *directory, e *dirEntry, path string) {
 	}
 }
 
-// unfit says what a name is if it is not a file, and what the user can do.
-func unfit(mode fs.FileMode, path string) (reason, fix string) {
+// Unfit says what a name is if it is not a file, and what the user can do: then
+// the reason is NotRegular. Both are "" for a regular file.
+func Unfit(mode fs.FileMode, path string) (reason, fix string) {
 	const exclude = "let the program write to a file, or add the path to exclude"
 	switch {
 	case mode.IsDir():

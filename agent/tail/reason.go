@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,6 +23,8 @@ const (
 	NotFound Reason = "not_found"
 	// DanglingLink says that the name is a symbolic link to nothing.
 	DanglingLink Reason = "dangling_link"
+	// LinkLoop says that a folder on the way is a symbolic link to one above it.
+	LinkLoop Reason = "link_loop"
 	// NotRegular says that the name is a folder, a pipe, a socket or a device.
 	NotRegular Reason = "not_regular"
 	// NoPermission says that this user may not read the file, or may not pass a
@@ -136,15 +139,31 @@ func (p *Patterns) excludes(path string) string {
 	return ""
 }
 
+// LoopOf returns the folder between a pattern and a path that is a symbolic link
+// to one above it, "" if there is none. Such a folder is not entered.
+func (p *Patterns) LoopOf(path string) string {
+	var buf statBuffer
+	for dir := filepath.Dir(path); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if slices.ContainsFunc(p.include, func(g glob) bool { return g.base == dir }) {
+			break // it is looked into without asking
+		}
+		info, err := os.Lstat(dir)
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			continue
+		}
+		var st stat
+		if err := buf.path(dir, &st); err == nil && buf.above(filepath.Dir(dir), st.id) {
+			return dir
+		}
+	}
+	return ""
+}
+
 // IsCompressed reports whether a name is that of a compressed file.
 func IsCompressed(path string) bool {
 	_, packed := uncompressed(filepath.Base(path))
 	return packed
 }
-
-// Unfit says what a name is if it is not a file, and what the user can do; both
-// are "" for a regular file. The reason is NotRegular.
-func Unfit(mode fs.FileMode, path string) (what, fix string) { return unfit(mode, path) }
 
 // lateNote is the note that a generation is not read from its first byte on, and
 // beganNote the one that says where. A note cannot be listed, only asked for.

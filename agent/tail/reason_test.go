@@ -160,3 +160,28 @@ func TestStatus_ACopyIsOne(t *testing.T) {
 	r.settle()
 	require.Equal(t, Copied, statusOf(r, r.path("app.log.1")).Code)
 }
+
+func TestLoopOf_NamesTheLink(t *testing.T) {
+	dir := dirOf(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "a", "b"), 0o755))
+	require.NoError(t, os.Symlink(filepath.Join(dir, "a"), filepath.Join(dir, "a", "b", "back")))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "other"), 0o755))
+	require.NoError(t, os.Symlink(filepath.Join(dir, "other"), filepath.Join(dir, "a", "b", "side")))
+	r := newRig(t, dir, func(c *Config) { c.Include = []string{filepath.Join(dir, "a", "**", "*.log")} })
+	defer func() { r.stop() }()
+	for path, loop := range map[string]string{
+		"a/b/back/x.log": "a/b/back", "a/b/side/x.log": "", "a/x.log": "", "a/b/back/b/x.log": "a/b/back",
+	} {
+		if loop != "" {
+			loop = filepath.Join(dir, loop)
+		}
+		require.Equal(t, loop, r.tailer.patterns.LoopOf(filepath.Join(dir, path)), path)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a", "x.log"), []byte("x\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "other", "x.log"), []byte("x\n"), 0o600))
+	r.settle()
+	for _, s := range r.tailer.status() { // the tailer thinks the same
+		require.NotContains(t, s.Path, "back")
+	}
+	require.EqualValues(t, 2, statusOf(r, filepath.Join(dir, "a", "b", "side", "x.log")).Acked)
+}

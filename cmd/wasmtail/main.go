@@ -65,7 +65,7 @@ be reached · 70 internal error · 75 try again later · 77 no permission ·
 78 faulty configuration.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
-	root.AddCommand(upCommand(), runCommand(), checkCommand(), parseCommand(), statusCommand(), verifyCommand(),
+	root.AddCommand(upCommand(), runCommand(), checkCommand(), parseCommand(), statusCommand(), verifyCommand(), whyCommand(),
 		queryCommand(), tailCommand(), docsCommand(), parserCommand(), compileCommand())
 	return root
 }

@@ -113,6 +113,7 @@ func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 		}
 		_, _ = fmt.Fprintf(w, "output %s (%s) %s · %s waiting%s\n", o.Name, o.Type, state, humanize.IBytes(uint64(o.QueuedBytes)), onDisk(o.DiskBytes))
 	}
+	printLimits(w, s.Limits)
 	printModules(w, s.Modules, now)
 	var files []fileLine
 	for _, p := range s.Pipelines {
@@ -131,6 +132,38 @@ func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 	if left > 0 {
 		_, _ = fmt.Fprintf(w, "and %d more that are better off; --all lists them\n", left)
 	}
+}
+
+// printLimits lists what is used of each limit, and what is done about it.
+func printLimits(w io.Writer, limits []agent.LimitStatus) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, l := range limits {
+		used, limit := limitText(l.Used, l.Unit), limitText(l.Limit, l.Unit)
+		if l.Used < 0 {
+			used = "unknown"
+		}
+		if l.Limit == 0 {
+			limit = "no limit"
+		}
+		waited := ""
+		if l.Waited > 0 {
+			waited = fmt.Sprintf("reading has waited %.1fs", l.Waited)
+		}
+		_, _ = fmt.Fprintf(t, "limit %s\t%s of %s\t%s\t%s\n", l.Name, used, limit, l.State, waited)
+	}
+	_ = t.Flush()
+}
+
+func limitText(v float64, unit string) string {
+	switch unit {
+	case "bytes":
+		return humanize.IBytes(uint64(max(0, v)))
+	case "bytes/s":
+		return humanize.IBytes(uint64(max(0, v))) + "/s"
+	case "processors":
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
 }
 
 // printModules lists the parser modules, and of each what keeps it from serving.

@@ -18,9 +18,9 @@ import (
 	"github.com/wasmtail/wasmtail/agent/tail"
 )
 
-// verifyPause is how long to wait before the hub is asked again for what was not
-// there: the ledger follows an answer to the agent within a moment.
-const verifyPause = 200 * time.Millisecond
+// askPause is how long to wait before the agent or the hub is asked again: the
+// ledger follows an answer to the agent within a moment.
+const askPause = 200 * time.Millisecond
 
 func verifyCommand() *cobra.Command {
 	v := verifier{}
@@ -206,7 +206,7 @@ func (v *verifier) lives(ctx context.Context, path string, size int64) ([]life, 
 		if !v.known.included(path) && !tail.IsCompressed(path) {
 			return nil, nil // it will not be found later either
 		}
-		if err := pause(ctx, verifyPause); err != nil {
+		if err := pause(ctx); err != nil {
 			return nil, err
 		}
 		v.known.ask(ctx)
@@ -243,7 +243,7 @@ func (v *verifier) generation(ctx context.Context, l *life, f *verified) (g find
 		if g.Complete || time.Now().After(deadline) {
 			break
 		}
-		if err := pause(ctx, verifyPause); err != nil {
+		if err := pause(ctx); err != nil {
 			return g, err
 		}
 		v.refresh(ctx, l)
@@ -275,8 +275,9 @@ func (v *verifier) refresh(ctx context.Context, l *life) {
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
+// pause waits before something is asked again. The error is that of ctx.
+func pause(ctx context.Context) error {
+	t := time.NewTimer(askPause)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

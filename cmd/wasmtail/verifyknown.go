@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
@@ -63,31 +66,36 @@ type life struct {
 // inode, or by its content if it is a copy that the agent did not read. size is
 // that of the unpacked content.
 func (k *known) lives(path string, size int64) ([]life, error) {
-	dev, inode, err := tail.Identity(path)
-	if err != nil {
-		return nil, err
-	}
-	var found []life
-	if k.status != nil {
-		for _, p := range k.status.Pipelines {
-			for i := range p.Files {
-				f := &p.Files[i]
-				if f.Generation != "" && f.Dev == dev && f.Inode == inode && f.Code != tail.Copied {
-					found = append(found, life{*f, p.Name})
-				}
-			}
-		}
-	} else {
-		found, err = k.saved(path, func(e *checkpoint.Entry) bool {
-			return e.Dev == dev && e.Ino == inode && (!e.Finished || tail.IsCompressed(path))
-		})
-	}
+	known, err := k.identified(path)
+	found := slices.DeleteFunc(known, func(l life) bool { return l.Code == tail.Copied })
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
 	return k.saved(path, func(e *checkpoint.Entry) bool {
 		return e.Acked == size && !e.Finished && filepath.Dir(e.Path) == filepath.Dir(path)
 	})
+}
+
+// identified returns the generations that the agent knows the file at path as, by
+// device and inode; copies too.
+func (k *known) identified(path string) (found []life, err error) {
+	dev, inode, err := tail.Identity(path)
+	hidden := errors.Is(err, os.ErrPermission) && k.status != nil // the agent may see more
+	if err != nil && !hidden {
+		return nil, err
+	}
+	if k.status == nil {
+		return k.saved(path, func(e *checkpoint.Entry) bool { return e.Dev == dev && e.Ino == inode })
+	}
+	for _, p := range k.status.Pipelines {
+		for i := range p.Files {
+			f := &p.Files[i]
+			if f.Generation != "" && (f.Dev == dev && f.Inode == inode || hidden && f.Path == path) {
+				found = append(found, life{*f, p.Name})
+			}
+		}
+	}
+	return found, nil
 }
 
 // saved returns the generations of the checkpoints that may be the file at path
@@ -110,10 +118,14 @@ func (k *known) saved(path string, may func(*checkpoint.Entry) bool) (found []li
 			if !same {
 				continue
 			}
-			found = append(found, life{pipeline: name, FileStatus: tail.FileStatus{
+			l := life{pipeline: name, FileStatus: tail.FileStatus{
 				Path: e.Path, Generation: e.Generation, Dev: e.Dev, Inode: e.Ino,
 				Size: e.Size, Read: e.Acked, Acked: e.Acked, Start: tail.Began(store, name, e.Generation, e.Acked),
-			}})
+			}}
+			if e.Finished && !tail.IsCompressed(e.Path) {
+				l.Code = tail.Copied
+			}
+			found = append(found, l)
 		}
 	}
 	return found, nil
@@ -171,8 +183,12 @@ func (k *known) waitingBytes(output string) (n int64) {
 	return n
 }
 
+// errNoHub says that a pipeline's records do not come into any hub's ledger.
+var errNoHub = errors.New("there is no hub to compare with")
+
 // ledgerOutput is the first output of a pipeline that sends to a hub, and access
-// to that hub. endpoint, if set, stands for that of the configuration.
+// to that hub. endpoint, if set, stands for that of the configuration. The error is
+// errNoHub if there is none.
 func (k *known) ledgerOutput(pipeline, endpoint string) (name string, hub *hubAccess, err error) {
 	p := k.file.Pipelines[pipeline]
 	for _, name := range p.Outputs {
@@ -181,7 +197,7 @@ func (k *known) ledgerOutput(pipeline, endpoint string) (name string, hub *hubAc
 			continue
 		}
 		if !c.Ledger {
-			return "", nil, &exitError{exitUsage, fmt.Errorf("cannot compare pipeline %s with a hub: its output %s has ledger: false", pipeline, name)}
+			return "", nil, &exitError{exitUsage, fmt.Errorf("%w: output %s of pipeline %s has ledger: false", errNoHub, name, pipeline)}
 		}
 		hub, err := accessOf(c)
 		if err == nil && endpoint != "" {
@@ -189,5 +205,5 @@ func (k *known) ledgerOutput(pipeline, endpoint string) (name string, hub *hubAc
 		}
 		return name, hub, err
 	}
-	return "", nil, &exitError{exitUsage, fmt.Errorf("cannot compare pipeline %s with a hub: it has no logservice output", pipeline)}
+	return "", nil, &exitError{exitUsage, fmt.Errorf("%w: pipeline %s has no logservice output", errNoHub, pipeline)}
 }

@@ -12,11 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +25,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/agent/guard"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/agent/queue"
 	"github.com/wasmtail/wasmtail/agent/transport"
@@ -53,6 +52,10 @@ type Options struct {
 	// Reload, if set, asks for the configuration to be read again, by Load.
 	Reload <-chan os.Signal
 	Load   func() (*config.File, error)
+	// RestartNeeded, if set, is told once that only a new process can keep
+	// limits.memory, and why. It must not block. If it is not set, the agent stops
+	// as it does when ctx ends, and Run returns the reason.
+	RestartNeeded func(reason error)
 }
 
 // agent is a running agent.
@@ -66,6 +69,9 @@ type agent struct {
 	wires       map[string]*transport.Wire
 	disk        *queue.Budget // the same
 	processors  int           // that the system lets this process use
+	guard       *guard.Guard
+	speed       speed
+	exhausted   chan error // holds 1: why a new process is needed
 
 	mu     sync.Mutex // guards what follows against those who ask for the status
 	active set
@@ -105,9 +111,6 @@ const (
 	queueBytes = 4 << 20
 	// cacheDir in the state folder has a folder for each output.
 	cacheDir = "cache"
-	// heapShare of the memory limit is where the collector begins to work
-	// harder; the rest is for stacks, page tables and the binary itself.
-	heapShare = 0.8
 )
 
 // Run runs the agent until ctx ends.
@@ -131,7 +134,8 @@ func Run(ctx context.Context, o Options) error {
 		}
 		o.Log.Info("the checkpoints are saved again")
 	}
-	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now(), bandwidth: rate.NewLimiter(rate.Inf, 0), disk: queue.NewBudget(0), wires: map[string]*transport.Wire{}, processors: runtime.GOMAXPROCS(0)}
+	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now(), bandwidth: rate.NewLimiter(rate.Inf, 0), disk: queue.NewBudget(0), wires: map[string]*transport.Wire{}, processors: runtime.GOMAXPROCS(0), exhausted: make(chan error, 1)}
+	a.guard = guard.New(guard.Options{Limits: guardLimits(o.File.Limits), Log: o.Log, Restart: a.restart, Holders: a.holders})
 	a.applyLimits(o.File.Limits)
 	if a.modules, err = openModules(o); err != nil {
 		return errors.Join(err, checkpoints.Close())
@@ -142,11 +146,11 @@ func Run(ctx context.Context, o Options) error {
 		return errors.Join(err, checkpoints.Close())
 	}
 	a.active, a.config.LoadedAt = first, a.started
-	gauge, err := telemetry.ConfigRefused.Observe(a.refusedConfigs, metric.WithAttributes())
+	unobserve, err := a.observe()
+	defer unobserve()
 	if err != nil {
-		return errors.Join(fmt.Errorf("cannot make the metrics of the configuration: %w", err), checkpoints.Close())
+		return errors.Join(fmt.Errorf("cannot make the metrics of the agent: %w", err), checkpoints.Close())
 	}
-	defer func() { _ = gauge.Unregister() }() // it fails only for what is not registered
 	admin, err := a.listenAdmin()
 	if err != nil {
 		return errors.Join(err, checkpoints.Close())
@@ -188,30 +192,6 @@ func openModules(o Options) (*wasmhost.Host, error) {
 	return wasmhost.Open(options)
 }
 
-// applyLimits sets what the runtime can keep by itself, and the bandwidth.
-func (a *agent) applyLimits(l config.Limits) {
-	if l.Memory > 0 {
-		debug.SetMemoryLimit(int64(float64(l.Memory) * heapShare))
-	}
-	procs := a.processors
-	if limit := int(math.Ceil(l.CPU)); limit > 0 && limit < procs {
-		procs = limit
-	}
-	if procs != runtime.GOMAXPROCS(0) {
-		runtime.GOMAXPROCS(procs)
-	}
-	a.disk.SetMax(int64(l.Disk))
-	if l.Bandwidth == 0 {
-		a.bandwidth.SetLimit(rate.Inf)
-		a.bandwidth.SetBurst(math.MaxInt32)
-		return
-	}
-	// A burst of a twentieth of a second keeps any second below 1.1 times the
-	// limit, with what the system adds to the bytes.
-	a.bandwidth.SetLimit(rate.Limit(l.Bandwidth))
-	a.bandwidth.SetBurst(max(1, int(l.Bandwidth)/20))
-}
-
 // wire returns the wire of an output, the same for all that bear its name.
 func (a *agent) wire(name string) (*transport.Wire, error) {
 	if w := a.wires[name]; w != nil {
@@ -221,7 +201,9 @@ func (a *agent) wire(name string) (*transport.Wire, error) {
 	if err := telemetry.WireBytes.ObserveCounter(w.Bytes, metric.WithAttributes(attribute.String("output", name))); err != nil {
 		return nil, fmt.Errorf("cannot make metrics of output %s: %w", name, err)
 	}
+	a.mu.Lock()
 	a.wires[name] = w
+	a.mu.Unlock()
 	return w, nil
 }
 
@@ -242,11 +224,15 @@ func (a *agent) run(ctx context.Context) error {
 	defer stopSaving()
 	saver.Go(func() { a.checkpoints.Run(saving) })
 	saver.Go(func() { a.modules.Run(saving) })
+	saver.Go(func() { a.guard.Run(saving) })
+	saver.Go(func() { a.measureSpeed(saving) })
 	r := runner{soft: soft, hard: hard, fail: stopSoft}
 	r.start(a.active, set{})
 	for soft.Err() == nil {
 		select {
 		case <-soft.Done():
+		case reason := <-a.exhausted:
+			stopSoft(reason)
 		case <-a.o.Reload:
 			a.reload(r)
 		}
@@ -361,7 +347,7 @@ func (a *agent) buildPipeline(ctx context.Context, name string, s set) (*running
 	p := s.file.Pipelines[name]
 	input, err := a.o.Plugins.Inputs[p.Input.Type].Build(p.Input.Config, InputEnv{
 		Pipeline: name, Checkpoints: a.checkpoints, Batch: p.Batch, Readers: p.Workers,
-		OpenFilesMax: openFilesMax(s.file.Limits), SpoolDir: s.file.DataDir, Log: a.o.Log.WithField("pipeline", name),
+		OpenFilesMax: inputFilesMax(s.file), SpoolDir: s.file.DataDir, Log: a.o.Log.WithField("pipeline", name),
 	})
 	if err != nil {
 		return nil, err
@@ -379,7 +365,7 @@ func (a *agent) buildPipeline(ctx context.Context, name string, s set) (*running
 		return nil, err
 	}
 	built, err := pipeline.New(pipeline.Config{
-		Name: name, Logstore: p.Logstore, Input: input, Outlets: outlets, Lanes: p.Workers, Age: age, Log: a.o.Log,
+		Name: name, Logstore: p.Logstore, Input: gated{Input: input, wait: a.guard.Wait}, Outlets: outlets, Lanes: p.Workers, Age: age, Log: a.o.Log,
 		Routes: routes,
 		NewStages: func() ([]pipeline.Stage, error) {
 			return a.o.Plugins.Stages(p.Processors, ProcessorEnv{Context: ctx, Modules: a.modules, Pipeline: name})

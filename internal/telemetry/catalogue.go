@@ -73,6 +73,9 @@ var (
 // stageLabel tells the modules of a pipeline apart.
 var stageLabel = Label{"component_id", "the processor as the log names it, such as wasm#1"}
 
+// limitLabel tells the limits apart.
+var limitLabel = Label{"limit", "cpu, memory, bandwidth, disk or open_files"}
+
 // Metrics of the agent about modules, of which a pipeline has one for each of
 // its wasm processors.
 var (
@@ -115,6 +118,18 @@ var (
 		Name: "wasmtail_wasm_serving", Kind: Gauge,
 		Labels: []Label{pipelineLabel, stageLabel},
 		Help:   "1 while a module parses, 0 while it is refused or broken.",
+	}
+	LimitUsed = Metric{
+		Name: "wasmtail_limit_used", Kind: Gauge, Labels: []Label{limitLabel},
+		Help: "What the agent uses of a limit: thousandths of a processor over the last second, bytes resident, bytes written in the last second, bytes on the disk, descriptors. -1 where it cannot be known.",
+	}
+	LimitMax = Metric{
+		Name: "wasmtail_limit_max", Kind: Gauge, Labels: []Label{limitLabel},
+		Help: "The limit, in the unit of wasmtail_limit_used; 0 for none.",
+	}
+	LimitWaited = Metric{
+		Name: "wasmtail_limit_waited_milliseconds", Kind: Gauge, Unit: "milliseconds", Labels: []Label{limitLabel},
+		Help: "How long reading has waited for a limit since the start; only cpu and memory are waited for there.",
 	}
 	ConfigRefused = Metric{
 		Name: "wasmtail_config_refused", Kind: Gauge,
@@ -221,7 +236,7 @@ var (
 var (
 	Agent = []*Metric{
 		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost, &WireBytes,
-		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused,
+		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LimitUsed, &LimitMax, &LimitWaited,
 	}
 	Hub = []*Metric{
 		&HubRequests, &HubRecords, &HubBodyBytes, &HubRawBytes,

@@ -46,6 +46,22 @@ func inputFilesMax(f *config.File) int {
 	return min(max(1, (allowed-reserve)/max(1, len(f.Pipelines))), enoughFiles)
 }
 
+// batchOf is how many records of a pipeline travel together: what is configured,
+// but of the size no more than the memory limit has room for. A batch that is read
+// is held, whatever memory is left then. It is there several times over: read, in
+// the lane, encoded, compressed and under way, with a record of a hundred bytes or
+// more for each line; for each worker.
+func batchOf(f *config.File, name string) config.Batch {
+	const timesOver = 64
+	workers := 0
+	for _, p := range f.Pipelines {
+		workers += p.Workers
+	}
+	b := f.Pipelines[name].Batch
+	b.Size = min(b.Size, max(64*config.KiB, f.Limits.Memory/timesOver/config.Size(max(1, workers))))
+	return b
+}
+
 func guardLimits(l config.Limits) guard.Limits {
 	return guard.Limits{CPU: l.CPU, Memory: int64(l.Memory), OpenFiles: openFilesAllowed(l)}
 }

@@ -158,7 +158,8 @@ func (s set) sameOutput(name string, file *config.File) bool {
 // samePipeline reports whether a pipeline of s, and what it uses, is as a
 // configuration has it.
 func (s set) samePipeline(name string, file *config.File) bool {
-	if s.pipelines[name] == nil || !reflect.DeepEqual(s.file.Pipelines[name], file.Pipelines[name]) || inputFilesMax(s.file) != inputFilesMax(file) {
+	if s.pipelines[name] == nil || !reflect.DeepEqual(s.file.Pipelines[name], file.Pipelines[name]) ||
+		inputFilesMax(s.file) != inputFilesMax(file) || batchOf(s.file, name) != batchOf(file, name) {
 		return false
 	}
 	return !slices.ContainsFunc(file.Pipelines[name].Outputs, func(o string) bool { return !s.sameOutput(o, file) })

@@ -462,7 +462,7 @@ func (t *Tailer) begin(n *newcomer, start int64, finished bool) *generation {
 	g.origin = &record.Origin{
 		Generation: hex.EncodeToString(random[:]), Path: g.path, Source: sourceOf(g.family), Ledger: &record.Ledger{},
 	}
-	g.copied, g.start = finished, g.read.Load()
+	g.copied, g.start, g.base = finished, g.read.Load(), g.read.Load()
 	if g.start > 0 && !finished {
 		t.notes = append(t.notes, lateNote(g.origin.Generation), beganNote(g.origin.Generation, g.start))
 	}
@@ -481,7 +481,7 @@ func (t *Tailer) resume(n *newcomer, src *checkpoint.Source) {
 	g.source, g.finished, g.seen = src, e.Finished, e.Created
 	g.read.Store(e.Acked)
 	g.marker, g.head = e.Marker, signature{e.HeadLen, e.Head}
-	g.start = Began(t.store, t.config.Pipeline, e.Generation, e.Acked)
+	g.start, g.base = Began(t.store, t.config.Pipeline, e.Generation, e.Acked), e.Acked
 	g.copied = e.Finished && (!n.packed || e.HeadLen == 0) // what was unpacked has a head
 	g.origin = &record.Origin{
 		Generation: e.Generation, Path: e.Path, Source: sourceOf(g.family), Ledger: &record.Ledger{},

@@ -33,6 +33,7 @@ type generation struct {
 
 	read   atomic.Int64 // how far it is read
 	rewind atomic.Bool  // a span was not acknowledged: read again from there
+	reread atomic.Bool  // that has happened
 	// older is read first, until it was at its end once (drained).
 	older   atomic.Pointer[generation]
 	drained atomic.Bool
@@ -60,10 +61,12 @@ type generation struct {
 	mtime    int64
 	links    uint64
 	included bool
-	spooled  bool  // fd is an unpacked copy
-	finished bool  // nothing of it is to be read
-	copied   bool  // because it is a copy
-	start    int64 // where reading began, -1 if that is not known any more
+	spooled  bool   // fd is an unpacked copy
+	finished bool   // nothing of it is to be read
+	copied   bool   // because it is a copy
+	start    int64  // where reading began, -1 if that is not known any more,
+	base     int64  // and where in this run
+	mismatch string // which sums of its ledger do not agree, see balance
 
 	seen      int64 // Unix nanoseconds of the first sight,
 	grown     int64 // of the last growth,

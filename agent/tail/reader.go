@@ -201,6 +201,7 @@ func (r *reader) turn(ctx context.Context, g *generation, to Sink) (more bool, e
 		return false, nil
 	}
 	if g.rewind.Swap(false) {
+		g.reread.Store(true)
 		acked, marker, _ := g.source.Position()
 		g.read.Store(acked)
 		g.mu.Lock()

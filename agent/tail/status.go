@@ -36,12 +36,24 @@ type FileStatus struct {
 	Fix    string `json:"fix,omitempty"`
 	// SkippedNULs counts the bytes passed over at the start of the file.
 	SkippedNULs int64 `json:"skipped_nuls,omitempty"`
-	// Records by outcome, since this process reads the generation.
-	Framed   int64 `json:"framed"`
-	Parsed   int64 `json:"parsed"`
-	Failed   int64 `json:"failed"`
-	Filtered int64 `json:"filtered"`
-	Sent     int64 `json:"acknowledged"`
+	// Records by outcome, since this process reads the generation, and their bytes
+	// in the file. Those of Parsed include bytes that no record holds.
+	Framed        int64 `json:"framed"`
+	Parsed        int64 `json:"parsed"`
+	Failed        int64 `json:"failed"`
+	Filtered      int64 `json:"filtered"`
+	Sent          int64 `json:"acknowledged"`
+	FramedBytes   int64 `json:"framed_bytes"`
+	ParsedBytes   int64 `json:"parsed_bytes"`
+	FailedBytes   int64 `json:"failed_bytes"`
+	FilteredBytes int64 `json:"filtered_bytes"`
+	SentBytes     int64 `json:"acknowledged_bytes"`
+	// Reshaped is how many records modules have added by splitting, less those
+	// that they joined: Framed and Reshaped are Parsed, Failed and Filtered.
+	Reshaped int64 `json:"reshaped,omitempty"`
+	// Mismatch says which of these sums do not agree, "" while all do: it is a
+	// fault of the agent.
+	Mismatch string `json:"mismatch,omitempty"`
 }
 
 // Status returns the state of every file, as of now; nil before Run. Safe for
@@ -71,6 +83,7 @@ func (t *Tailer) Counters() Counters {
 func (t *Tailer) status() []FileStatus {
 	list := make([]FileStatus, 0, len(t.byID)+len(t.failures))
 	for _, g := range t.byID {
+		t.balance(g)
 		list = append(list, g.status())
 	}
 	for path, f := range t.failures {
@@ -92,11 +105,14 @@ func (t *Tailer) status() []FileStatus {
 func (g *generation) status() FileStatus {
 	s := FileStatus{
 		Path: g.path, Generation: g.origin.Generation, Dev: g.id.dev, Inode: g.id.ino,
-		Size: g.size, Read: g.read.Load(), Acked: g.acked(), Links: g.links, Start: g.start,
+		Size: g.size, Read: g.read.Load(), Acked: g.acked(), Links: g.links, Start: g.start, Mismatch: g.mismatch,
 	}
 	if l := g.origin.Ledger; l != nil {
 		s.Framed, s.Parsed = l.Framed.Records.Load(), l.Parsed.Records.Load()
 		s.Failed, s.Filtered, s.Sent = l.Failed.Records.Load(), l.Filtered.Records.Load(), l.Acked.Records.Load()
+		s.FramedBytes, s.ParsedBytes = l.Framed.Bytes.Load(), l.Parsed.Bytes.Load()
+		s.FailedBytes, s.FilteredBytes, s.SentBytes = l.Failed.Bytes.Load(), l.Filtered.Bytes.Load(), l.Acked.Bytes.Load()
+		s.Reshaped = l.Reshaped.Load()
 	}
 	s.Lag = max(0, s.Size-s.Acked)
 	if s.Lag > 0 && s.Acked < g.lagSize {

@@ -29,67 +29,72 @@ package tail
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/internal/telemetry"
 )
 
 // Tailer follows the files of one input. Make it with New.
 type Tailer struct {
-	config   Config
-	patterns Patterns
-	store    *checkpoint.Store
-	readers  []*reader
-	log      logrus.FieldLogger
-	wake     chan struct{}          // holds 1: something has happened
-	wrote    chan struct{}          // holds 1: files were written, see hints.wrote
-	requests chan chan []FileStatus // unbuffered
+	config     Config
+	patterns   Patterns
+	store      *checkpoint.Store
+	readers    []*reader
+	log        logrus.FieldLogger
+	mismatches metric.Int64Counter
+	wake       chan struct{}          // holds 1: something has happened
+	wrote      chan struct{}          // holds 1: files were written, see hints.wrote
+	requests   chan chan []FileStatus // unbuffered
 
 	reportMu sync.Mutex
 	reports  []*generation
 
 	// Of the watch goroutine.
-	hints     *hints
-	readDir   func(path string, each func(name []byte, ino uint64, kind entryKind)) error
-	statBuf   statBuffer
-	head      [checkpoint.HeadBytesMax]byte
-	scratch   []byte
-	dirs      map[string]*directory
-	byID      map[identity]*generation
-	families  map[string][]*generation
-	orphans   map[identity][]*checkpoint.Source
-	orphanAt  int64
-	ignored   map[identity]version
-	ignoreMax int // ignored is swept when it is larger
-	newcomers []*newcomer
-	waiting   []*newcomer
-	detached  []*generation
-	closed    []*generation
-	pending   []*generation
-	headless  []*generation // wait for saveHeads
-	notes     []string
-	active    []*generation
-	quiet     []*generation
-	cursor    int
-	written   map[string]bool // a spare for hints.takeWritten
-	hintsLost int64           // when hints were last lost
-	failures  map[string]*failure
-	alarms    map[string]int64
-	open      int
-	started   int64
-	firstScan bool
-	nextDirs  int64
-	nextSweep int64
-	counters  Counters
-	published atomic.Pointer[Counters]
-	running   atomic.Bool
-	done      chan struct{} // closed when the watch has ended
-	final     []FileStatus
+	hints       *hints
+	readDir     func(path string, each func(name []byte, ino uint64, kind entryKind)) error
+	statBuf     statBuffer
+	head        [checkpoint.HeadBytesMax]byte
+	scratch     []byte
+	dirs        map[string]*directory
+	byID        map[identity]*generation
+	families    map[string][]*generation
+	orphans     map[identity][]*checkpoint.Source
+	orphanAt    int64
+	ignored     map[identity]version
+	ignoreMax   int // ignored is swept when it is larger
+	newcomers   []*newcomer
+	waiting     []*newcomer
+	detached    []*generation
+	closed      []*generation
+	pending     []*generation
+	headless    []*generation // wait for saveHeads
+	notes       []string
+	active      []*generation
+	quiet       []*generation
+	cursor      int
+	written     map[string]bool // a spare for hints.takeWritten
+	hintsLost   int64           // when hints were last lost
+	failures    map[string]*failure
+	alarms      map[string]int64
+	open        int
+	started     int64
+	firstScan   bool
+	nextDirs    int64
+	nextBalance int64
+	nextSweep   int64
+	counters    Counters
+	published   atomic.Pointer[Counters]
+	running     atomic.Bool
+	done        chan struct{} // closed when the watch has ended
+	final       []FileStatus
 }
 
 // version is how a file looked that was found not to be ours.
@@ -112,6 +117,9 @@ func New(config Config, store *checkpoint.Store, log logrus.FieldLogger) (*Taile
 		orphans: map[identity][]*checkpoint.Source{}, ignored: map[identity]version{}, written: map[string]bool{},
 		failures: map[string]*failure{}, alarms: map[string]int64{},
 		readDir: new(dirReader).read, done: make(chan struct{}),
+	}
+	if t.mismatches, err = telemetry.LedgerMismatch.Counter(); err != nil {
+		return nil, fmt.Errorf("cannot make the metrics of a tailer: %w", err)
 	}
 	for range config.Readers {
 		t.readers = append(t.readers, newReader(t))

@@ -40,6 +40,7 @@ func (t *Tailer) tick() {
 		t.nextSweep = now + sweepInterval
 		t.sweep(now)
 		t.retryFailures(now)
+		t.balances(now)
 	}
 	t.commit()
 	t.firstScan = false

@@ -197,10 +197,11 @@ func printModules(w io.Writer, modules []wasmhost.Status, now time.Time) {
 	_ = t.Flush()
 }
 
-// sortWorstFirst puts unreadable files first, then those that wait longest.
+// sortWorstFirst puts files whose sums are wrong first, then unreadable ones, then those that wait longest.
 func sortWorstFirst(files []fileLine) {
 	slices.SortStableFunc(files, func(a, b fileLine) int {
 		return cmp.Or(
+			-cmp.Compare(len(a.Mismatch), 0)+cmp.Compare(len(b.Mismatch), 0),
 			-cmp.Compare(len(a.Reason), 0)+cmp.Compare(len(b.Reason), 0),
 			compareSince(a.BehindSince, b.BehindSince),
 			cmp.Compare(b.Lag, a.Lag),
@@ -232,6 +233,9 @@ func printFiles(w io.Writer, files []fileLine, now time.Time) {
 			humanize.IBytes(uint64(max(0, f.Size))), f.Read, f.Acked, lag, f.Parsed, f.Failed, f.Filtered)
 		if f.Reason != "" {
 			_, _ = fmt.Fprintf(t, "  └ %s%s\t\t\t\t\t\t\t\t\t\n", f.Reason, prefixed("; fix: ", f.Fix))
+		}
+		if f.Mismatch != "" {
+			_, _ = fmt.Fprintf(t, "  └ FAULT: its sums do not agree: %s; please report it\t\t\t\t\t\t\t\t\t\n", f.Mismatch)
 		}
 	}
 	_ = t.Flush()

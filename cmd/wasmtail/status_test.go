@@ -68,3 +68,11 @@ func TestStatusNamesModules(t *testing.T) {
 	require.Regexp(t, `nginx 1.0.0 +web wasm#1 +serving +1m0s +12 +10 +2 +0 +0 +0 +0 +0\n`, text.String())
 	require.Regexp(t, `/m/app.wasm +app wasm#1 +broken +0s +9 +0 +0 +0 +0 +0 +9 +5\n  └ it lost 5 instances; one batch is tried in 20s`, text.String())
 }
+
+// TestStatusPutsAFaultOfTheLedgerFirst prints a file whose sums are wrong.
+func TestStatusPutsAFaultOfTheLedgerFirst(t *testing.T) {
+	files := []tail.FileStatus{{Path: "/a", State: "idle"}, {Path: "/b", State: "unreadable", Reason: "no"}, {Path: "/c", State: "idle", Mismatch: "1 is not 2"}}
+	var text bytes.Buffer
+	printStatus(&text, agent.Status{AgentID: "a", Pipelines: []agent.PipelineStatus{{Name: "p", Files: files}}}, time.Now(), false)
+	require.Regexp(t, `(?s)/c +p.*└ FAULT: its sums do not agree: 1 is not 2.*/b +p.*/a +p`, text.String())
+}

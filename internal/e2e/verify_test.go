@@ -108,6 +108,8 @@ func TestVerifyProvesThatRotatedFilesAreComplete(t *testing.T) {
 	}
 	requireComplete(files...)
 
+	a.requireBalance(t)
+
 	text, lines := contentOf(t, w.path)
 	got := wasmtail(t, "verify", "-c", a.config, w.path)
 	require.Equal(t, outcome{0, fmt.Sprintf("%s · %d bytes · %d lines\n  p → hub/store · generation %s\n  complete: bytes 0–%d, %d records, 0 missing, 0 double\n",
@@ -123,6 +125,27 @@ func TestVerifyProvesThatRotatedFilesAreComplete(t *testing.T) {
 	require.Contains(t, f.Problem, "the agent does not know it; wasmtail why "+strange)
 	require.Equal(t, 70, wasmtail(t, "verify", "-c", a.config, strange+"none").code)
 	require.Equal(t, 2, wasmtail(t, "verify", "-c", a.config).code)
+}
+
+// requireBalance requires that the sums of every file agree: of an agent that has
+// delivered all, and has read nothing twice.
+func (a *agentProcess) requireBalance(t *testing.T) {
+	t.Helper()
+	s, err := a.status()
+	require.NoError(t, err)
+	for _, p := range s.Pipelines {
+		for _, f := range p.Files {
+			require.Empty(t, f.Mismatch)
+			require.Equal(t, f.Framed+f.Reshaped, f.Parsed+f.Failed+f.Filtered)
+			require.Equal(t, f.Framed, f.Sent)
+			require.Equal(t, f.Read, f.ParsedBytes+f.FailedBytes+f.FilteredBytes)
+			require.Equal(t, f.Read, f.SentBytes)
+			require.Equal(t, f.Size, f.Read)
+		}
+	}
+	_, metrics, err := a.get("/metrics")
+	require.NoError(t, err)
+	require.NotContains(t, string(metrics), "wasmtail_ledger_mismatch_total{")
 }
 
 // move stops a hub and starts it with another folder at the same address.

@@ -131,6 +131,11 @@ var (
 		Name: "wasmtail_limit_waited_milliseconds", Kind: Gauge, Unit: "milliseconds", Labels: []Label{limitLabel},
 		Help: "How long reading has waited for a limit since the start; only cpu and memory are waited for there.",
 	}
+	LedgerMismatch = Metric{
+		Name: "wasmtail_ledger_mismatch_total", Kind: Counter,
+		Labels: []Label{pipelineLabel},
+		Help:   "Generations of files whose sums do not agree: read, framed, parsed, failed, filtered, acknowledged.",
+	}
 	ConfigRefused = Metric{
 		Name: "wasmtail_config_refused", Kind: Gauge,
 		Help: "1 while a newer configuration than the one that runs was refused.",
@@ -236,7 +241,7 @@ var (
 var (
 	Agent = []*Metric{
 		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost, &WireBytes,
-		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LimitUsed, &LimitMax, &LimitWaited,
+		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LedgerMismatch, &LimitUsed, &LimitMax, &LimitWaited,
 	}
 	Hub = []*Metric{
 		&HubRequests, &HubRecords, &HubBodyBytes, &HubRawBytes,

@@ -34,6 +34,9 @@ const (
 	Unreadable Reason = "unreadable"
 	// NoInclude says that no pattern includes the path.
 	NoInclude Reason = "no_include"
+	// RotatedBefore says that the file was rotated before the agent first saw the
+	// file that it was, or is a compressed copy of what was read.
+	RotatedBefore Reason = "rotated_before"
 	// Excluded says that a pattern excludes the path, or a folder above it.
 	Excluded Reason = "excluded"
 	// TooDeep says that the file lies deeper below its pattern than max_depth.
@@ -157,6 +160,25 @@ func (p *Patterns) LoopOf(path string) string {
 		}
 	}
 	return ""
+}
+
+// RotatedFrom returns the path that is read and that a file could have had before
+// it was rotated, or rotated and compressed; "" if there is none.
+func (p *Patterns) RotatedFrom(path string) (original string) {
+	dir := filepath.Dir(path)
+	read := func(name string) bool {
+		base := filepath.Join(dir, name)
+		if why, _ := p.name(base); why == "" && base != path {
+			original = base
+		}
+		return original != ""
+	}
+	plain, packed := uncompressed(filepath.Base(path))
+	if packed && read(plain) {
+		return original
+	}
+	rotationBases(plain, read)
+	return original
 }
 
 // IsCompressed reports whether a name is that of a compressed file.

@@ -185,3 +185,14 @@ func TestLoopOf_NamesTheLink(t *testing.T) {
 	}
 	require.EqualValues(t, 2, statusOf(r, filepath.Join(dir, "a", "b", "side", "x.log")).Acked)
 }
+
+func TestRotatedFrom_FindsTheNameThatIsRead(t *testing.T) {
+	p, err := ParsePatterns([]string{"/var/log/app.log"}, nil)
+	require.NoError(t, err)
+	for path, want := range map[string]string{
+		"/var/log/app.log.1": "/var/log/app.log", "/var/log/app.log.2.gz": "/var/log/app.log", "/var/log/app.log.gz": "/var/log/app.log",
+		"/var/log/app-20260304.log": "/var/log/app.log", "/var/log/app.log": "", "/var/log/other.log.1": "", "/srv/app.log.1": "",
+	} {
+		require.Equal(t, want, p.RotatedFrom(path), path)
+	}
+}

@@ -99,6 +99,9 @@ type finding struct {
 	Waiting []missing `json:"waiting"`
 	// Double are records that the store has more than once, the first of them.
 	Double []doubled `json:"double"`
+	// DoubleUnknown is why the store could not say which are, "" if it could. Then
+	// only the sums of the ledger say that there are none.
+	DoubleUnknown string `json:"double_unknown,omitempty"`
 	// CutBytes came to the hub more than once and were cut off there.
 	CutBytes int64 `json:"cut_bytes"`
 	// QueuedBytes wait in the agent for the output: what is missing may be there.
@@ -249,8 +252,8 @@ func (v *verifier) generation(ctx context.Context, l *life, f *verified) (g find
 		v.refresh(ctx, l)
 	}
 	double, err := hub.doublesOf(ctx, l.Generation)
-	if err != nil {
-		return g, err
+	if err != nil { // it may be too much for the store to sort out
+		g.DoubleUnknown = err.Error()
 	}
 	g.Double = append(g.Double, double...)
 	g.Complete = g.Complete && len(g.Double) == 0
@@ -454,6 +457,9 @@ func (g *finding) print(w io.Writer) {
 	}
 	if g.Problem != "" {
 		_, _ = fmt.Fprintf(w, "  └ %s\n", g.Problem)
+	}
+	if g.DoubleUnknown != "" {
+		_, _ = fmt.Fprintf(w, "  └ that none is double is what the sums say: the store could not be asked: %s\n", g.DoubleUnknown)
 	}
 	if g.From > 0 {
 		_, _ = fmt.Fprintf(w, "  └ bytes 0–%d were there before the agent began: start_at passed over them\n", g.From)

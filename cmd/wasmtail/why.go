@@ -124,6 +124,7 @@ type inquiry struct {
 	input    *filelog.Config
 	judged   tail.Reason // by the names alone,
 	pattern  string      // because of this one
+	rotated  string      // what it could have been called before it was rotated
 	info     fs.FileInfo // of what the path leads to
 	hidden   error       // why info is nil: this user may not look
 	life     *life       // nil if the agent does not know the file
@@ -188,7 +189,7 @@ func (q *inquiry) candidates(only string) []string {
 		case one.input == nil:
 		case one.judged == "" || one.isRotated():
 			reading = append(reading, name)
-		case one.judged != tail.NoInclude:
+		case one.judged != tail.NoInclude || one.rotated != "":
 			near = append([]string{name}, near...)
 		default:
 			near = append(near, name)
@@ -202,7 +203,7 @@ func (q *inquiry) candidates(only string) []string {
 
 // choose makes the inquiry one about a pipeline.
 func (q *inquiry) choose(name string) {
-	q.pipeline, q.input, q.judged, q.pattern = name, nil, tail.NoInclude, ""
+	q.pipeline, q.input, q.judged, q.pattern, q.rotated = name, nil, tail.NoInclude, "", ""
 	c, ok := q.known.file.Pipelines[name].Input.Config.(*filelog.Config)
 	if !ok {
 		return
@@ -210,6 +211,7 @@ func (q *inquiry) choose(name string) {
 	if patterns, err := tail.ParsePatterns(c.Include, c.Exclude); err == nil {
 		q.input = c
 		q.judged, q.pattern = patterns.Judge(q.path, c.MaxDepth)
+		q.rotated = patterns.RotatedFrom(q.path)
 	}
 }
 

@@ -133,8 +133,13 @@ func firstClosed(path string) string {
 func gateInclude(_ context.Context, q *inquiry) (string, *cause) {
 	switch q.judged {
 	case tail.NoInclude:
-		if q.isRotated() {
+		switch {
+		case q.isRotated():
 			return "rotated from a file of pipeline " + q.pipeline, nil
+		case q.rotated != "" && q.known.status != nil:
+			return "", because(tail.RotatedBefore, "it is called like a rotated part of %s, and the agent did not see it under that name, or does not know it any more", q.rotated)
+		case q.rotated != "":
+			return "perhaps rotated from " + q.rotated, nil
 		}
 		return "", because(tail.NoInclude, "no pattern in include of %s matches it", q.pipelines())
 	case tail.TooDeep:

@@ -40,6 +40,7 @@ var reasonTexts = []reasonText{
 	{tail.NoPermission, "the agent's user may not read it, or may not pass a folder above it", "give the user the right, with the command that is printed"},
 	{tail.Unreadable, "reading it fails in another way", "see the error: the disk or the file system is at fault"},
 	{tail.NoInclude, "no pipeline includes it", "add it to include of a files input, and reload the agent"},
+	{tail.RotatedBefore, "it was rotated before the agent first saw the file that it was, or is a compressed copy of what was read", "nothing, if it was read under its first name; old files need a pipeline of their own"},
 	{tail.TooDeep, "it lies deeper below its pattern than max_depth", "raise max_depth, or write a pattern that begins further down"},
 	{tail.Compressed, "it is compressed and is not the rotated part of a file that is followed", "unpack it, or include the name it had before"},
 	{tail.Excluded, "a pattern excludes it, or a folder above it", "narrow the pattern in exclude, and reload the agent"},

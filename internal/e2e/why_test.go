@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -91,6 +92,12 @@ func situations() []situation {
 			require.NoError(t, os.Symlink(".", filepath.Dir(path)))
 		}, "is a symbolic link to a folder above it"},
 		{"start/before.log", "before_start", text("before\n"), "start_at: end passed over them"},
+		{"fine.log.7", "rotated_before", func(t *testing.T, path string) {
+			t.Helper()
+			write(t, path, "from another time\n")
+			then := time.Now().Add(-24 * time.Hour)
+			require.NoError(t, os.Chtimes(path, then, then))
+		}, "like a rotated part of"},
 		{"hard2.log", "hard_link", func(t *testing.T, path string) {
 			t.Helper()
 			write(t, filepath.Join(filepath.Dir(path), "hard1.log"), "a line of two names\n")
@@ -267,7 +274,9 @@ func TestWhyKnowsACopy(t *testing.T) {
 	w.write(500) // enough to be sure of
 	a.start(t)
 	a.why(t, "delivered", w.path, longWait)
-	w.copyTo(w.path + ".1")
+	half := filepath.Join(filepath.Dir(w.path), "copying")
+	w.copyTo(half)
+	w.rename(half, w.path+".1") // whole at once: an empty file would be one of its own
 	a.eventually("the copy is known", func() bool {
 		s, err := a.status()
 		require.NoError(t, err)

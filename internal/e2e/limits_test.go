@@ -170,9 +170,9 @@ func (s *series) mean() float64 {
 	return (s.total[last] - s.total[0]) / s.at[last].Sub(s.at[0]).Seconds()
 }
 
-// worker is the process of a started agent that does the work: itself, or its
+// workingPID is the process of a started agent that does the work: itself, or its
 // child of the same program.
-func (a *agentProcess) worker() int {
+func (a *agentProcess) workingPID() int {
 	a.t.Helper()
 	pid := a.cmd.Process.Pid
 	own, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
@@ -299,7 +299,7 @@ func TestLimitCPU_HoldsInEverySecond(t *testing.T) {
 	}
 	a := limited(t, c, fmt.Sprintf("cpu: %v, memory: 512MiB, bandwidth: 0", limit), fmt.Sprintf(accessPipeline, filepath.Join(dir, "*.log")))
 	a.start(t)
-	pid := a.worker()
+	pid := a.workingPID()
 	t.Logf("the start costs %.3f s", cpuSeconds(t, pid))
 	a.watch(time.Second, func() {}, never)
 	var used series
@@ -325,6 +325,135 @@ func TestLimitCPU_HoldsInEverySecond(t *testing.T) {
 	require.GreaterOrEqual(t, slowed, waited/2, "status does not say so")
 	require.Empty(t, a.rewrite(a.limit(t, "cpu: 0, memory: 512MiB, bandwidth: 0")).Error)
 	a.eventually("all lines are there", func() bool { return c.count() == total })
+	a.stop()
+	c.requireOnce(t, total)
+}
+
+// hoarder is a parser that gives the line back, and takes 256 KiB of memory more
+// for each line that asks for it.
+const hoarder = `#include "wt.h"
+static void setup(wt_setup *s) {
+  wt_name(s, "line", "1.0.0");
+  wt_field(s, "text", WT_STRING, "the line");
+}
+static wt_status parse(wt_row *r, wt_str line) {
+  if (wt_len(line) && *line.p == 'm') {
+    __SIZE_TYPE__ page = __builtin_wasm_memory_grow(0, 4);
+    if (page != (__SIZE_TYPE__)-1) __builtin_memset((void *)(page << 16), 1, 4 << 16);
+  }
+  wt_put_str(r, 0, line);
+  return WT_OK;
+}
+WT_PARSER(setup, parse)
+`
+
+// TestLimitMemory_Holds with many files, large batches, and a module that takes
+// more and more memory.
+func TestLimitMemory_Holds(t *testing.T) {
+	t.Parallel()
+	const limit, files, perFile, lines = 64 << 20, 60, 40_000, 40_000
+	total := files*perFile + lines
+	c := newCounter(t, total)
+	dir, module := t.TempDir(), filepath.Join(t.TempDir(), "hoarder.wasm")
+	buildSource(t, hoarder, module)
+	for i := range files {
+		numberedFile(t, filepath.Join(dir, fmt.Sprintf("%d.log", i)), i*perFile, perFile)
+	}
+	greedy := writeFile(t, "greedy.txt", "")
+	a := limited(t, c, "cpu: 0, memory: 64MiB, bandwidth: 0", fmt.Sprintf("  many:\n    input: {type: files, include: [%q], start_at: beginning}\n    workers: 2\n    batch: {size: 5MiB}\n    outputs: [hub]\n    logstore: store\n",
+		filepath.Join(dir, "*.log"))+modulePipeline("greedy", greedy, module, ", limits: {memory: 24MiB}")+development)
+	a.start(t)
+	pid := a.workingPID()
+	for i := 0; i < lines; i += 1000 {
+		var text strings.Builder
+		for n := i; n < i+1000; n++ {
+			what := "quiet"
+			if n%100 == 0 {
+				what = "more!"
+			}
+			fmt.Fprintf(&text, "%s #%08d#\n", what, files*perFile+n)
+		}
+		appendLines(t, greedy, text.String())
+		a.eventually("the module has them", a.sent("greedy", i+1000))
+	}
+	a.eventually("all lines are there", func() bool { return c.count() == total })
+	m, used := a.module("greedy"), a.limitStatus("memory")
+	peak := highWater(t, pid)
+	t.Logf("at most %d MiB resident; now %d MiB, reading has waited %.1f s; instances lost: %v", peak>>20, int64(used.Used)>>20, used.Waited, m.Lost)
+	require.LessOrEqual(t, peak, int64(limit))
+	a.stop()
+	c.requireOnce(t, total)
+}
+
+// TestLimitBandwidth_HoldsInEverySecond as the receiver counts the bytes.
+func TestLimitBandwidth_HoldsInEverySecond(t *testing.T) {
+	t.Parallel()
+	const limit, total = 1 << 20, 900_000
+	c := newCounter(t, total)
+	path := filepath.Join(t.TempDir(), "app.log")
+	numberedFile(t, path, 0, total)
+	a := limited(t, c, "cpu: 2, memory: 512MiB, bandwidth: 1MiB", pipelineYAML(path, "store"))
+	a.start(t)
+	a.watch(8*time.Second, func() {}, never)
+	l := a.limitStatus("bandwidth")
+	require.EqualValues(t, "slowed", l.State)
+	c.mu.Lock()
+	most, mean := c.past.most(), c.past.mean()
+	c.mu.Unlock()
+	t.Logf("at most %.3f of the limit in a second, %.3f on the average; %d of %d lines", most/limit, mean/limit, c.count(), total)
+	require.Less(t, c.count(), total, "there was not enough to do")
+	require.LessOrEqual(t, most, limit*1.1)
+	require.GreaterOrEqual(t, mean, limit*0.85)
+	require.InDelta(t, mean, l.Used, limit*0.15)
+	require.Empty(t, a.rewrite(a.limit(t, "cpu: 2, memory: 512MiB, bandwidth: 0")).Error)
+	a.eventually("all lines are there", func() bool { return c.count() == total })
+	a.stop()
+	c.requireOnce(t, total)
+}
+
+// TestLimitOpenFiles_FilesTakeTurns: of many more files than the process may open,
+// all of them written to and some of them rotated, everything arrives.
+func TestLimitOpenFiles_FilesTakeTurns(t *testing.T) {
+	t.Parallel()
+	const allowed, files, rounds, perRound = 128, 300, 8, 20
+	const total = files * rounds * perRound
+	c := newCounter(t, total)
+	dir := t.TempDir()
+	a := limited(t, c, "cpu: 2, memory: 256MiB, bandwidth: 0", pipelineYAML(filepath.Join(dir, "*.log*"), "store"))
+	cmd := program(nil, "wasmtail")
+	cmd.Args = []string{"sh", "-c", fmt.Sprintf("ulimit -n %d && exec \"$0\" run -c \"$1\"", allowed), cmd.Path, a.config}
+	cmd.Path = "/bin/sh"
+	a.process = launch(t, cmd)
+	a.eventually("the agent is ready", func() bool { _, err := a.status(); return err == nil })
+	pid, next, most, near := a.workingPID(), 0, 0, false
+	look := func() {
+		used, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		require.NoError(t, err)
+		most = max(most, len(used))
+		l := a.limitStatus("open_files")
+		require.EqualValues(t, allowed, l.Limit)
+		near = near || l.Used > allowed/2
+	}
+	for round := range rounds {
+		if round%2 == 0 { // a file that is closed and unread is not rotated
+			a.eventually("what was written is there", func() bool { look(); return c.count() == next })
+		}
+		for i := range files {
+			path := filepath.Join(dir, fmt.Sprintf("%d.log", i))
+			if round > 0 && round%2 == 0 && i%10 == round {
+				require.NoError(t, os.Rename(path, fmt.Sprintf("%s.%d", path, round)))
+			}
+			numberedFile(t, path, next, perRound)
+			next += perRound
+			if i%50 == 0 {
+				look()
+			}
+		}
+	}
+	a.eventually("all lines are there", func() bool { look(); return c.count() == total })
+	t.Logf("at most %d descriptors of %d", most, allowed)
+	require.LessOrEqual(t, most, allowed)
+	require.True(t, near, "the files fit")
 	a.stop()
 	c.requireOnce(t, total)
 }

@@ -128,7 +128,8 @@ export async function context(project: string, generation: string, offset: strin
 	return (await json<{ records: Fields[] | null }>("context", { project, generation, offset, before, after }, signal)).records ?? [];
 }
 
-export const ledger = (signal?: AbortSignal): Promise<Ledger> => json<Ledger>("ledger", {}, signal);
+/** The ledger, with as many generations as the hub gives at once; its totals are of all. */
+export const ledger = (signal?: AbortSignal): Promise<Ledger> => json<Ledger>("ledger", { limit: 10_000 }, signal);
 export const status = (signal?: AbortSignal): Promise<Status> => json<Status>("status", {}, signal);
 
 export interface TailHandlers {

@@ -111,7 +111,7 @@ func gateParser(ctx context.Context, q *inquiry) (string, *cause) {
 	if s := q.known.status; s != nil {
 		for i := range s.Modules {
 			if m := &s.Modules[i]; m.Pipeline == q.pipeline && m.State != wasmhost.Serving {
-				return "", because(reasonBypassed, "the module %s of pipeline %s is %s: %s", m.Path, q.pipeline, m.State, m.Reason)
+				return "", because(reasonModule, "the module %s of pipeline %s is %s: %s", m.Path, q.pipeline, m.State, m.Reason)
 			}
 		}
 	}

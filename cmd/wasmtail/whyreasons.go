@@ -13,7 +13,7 @@ const (
 	reasonWaiting     tail.Reason = "waiting"
 	reasonUnfinished  tail.Reason = "unfinished_line"
 	reasonBehind      tail.Reason = "behind"
-	reasonBypassed    tail.Reason = "module_bypassed"
+	reasonModule      tail.Reason = "module_not_serving"
 	reasonUnparsed    tail.Reason = "parse_failed"
 	reasonFiltered    tail.Reason = "filtered"
 	reasonFailing     tail.Reason = "output_failing"
@@ -57,7 +57,7 @@ var reasonTexts = []reasonText{
 	{reasonNotSeen, "the agent has not found it yet", "wait a second; if it stays so, look into the agent's log"},
 	{reasonUnfinished, "its last line has no end yet", "nothing: it is sent after partial_timeout, or when it has one"},
 	{reasonWaiting, "an older generation of the file is read first, or the checkpoint cannot be saved", "wait; if it stays so, look into the agent's log"},
-	{reasonBypassed, "a parser module does not serve: lines are sent as they are", "see the module's reason in wasmtail status, and give it a version that works"},
+	{reasonModule, "a parser module does not serve: lines are sent as they are, or held, as on_module_error says", "see the module's reason in wasmtail status, and give it a version that works"},
 	{reasonUnparsed, "lines could not be parsed: they are sent whole, with the reason in __error__", "try the lines with wasmtail parse --explain"},
 	{reasonFiltered, "a filter, or max_age with action: drop, took out all its lines", "change the rule, if these lines are wanted"},
 	{reasonFailing, "an output does not deliver; nothing is lost meanwhile", "see the error; the agent goes on by itself when the output is back"},

@@ -3,6 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -288,4 +290,78 @@ func TestWhyKnowsACopy(t *testing.T) {
 	a.why(t, "copy", w.path+".1")
 	require.Equal(t, 2, wasmtail(t, "why", "-c", a.config, "-p", "none", w.path).code)
 	require.Equal(t, 2, wasmtail(t, "why", "-c", a.config).code)
+}
+
+// receiver stands for a hub whose ledger is empty.
+func receiver(t *testing.T, put http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("x-log-requestid", "1")
+		switch r.URL.Path {
+		case "/api/v1/ledger":
+			_, _ = w.Write([]byte(`{"generations":[]}`))
+		case "/api/v1/query":
+		default:
+			put(w, r)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+func TestWhyKnowsWhatAReceiverDoes(t *testing.T) {
+	t.Parallel()
+	t.Run("rejected", func(t *testing.T) {
+		t.Parallel()
+		w := newWriter(t)
+		a := newAgentIn(t, t.TempDir(), receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"errorCode":"PostBodyInvalid","errorMessage":"test"}`))
+		}), pipelineYAML(w.path, "store"))
+		w.write(3)
+		a.start(t)
+		a.eventually("it is put aside", func() bool {
+			s, err := a.status()
+			require.NoError(t, err)
+			return len(s.Pipelines[0].Files) == 1 && s.Pipelines[0].Files[0].Acked > 0
+		})
+		got := a.why(t, "rejected", w.path, "--wait=0s")
+		require.Contains(t, got.Fix, filepath.Join(a.dir, "state", "rejected"))
+		require.Len(t, a.verify(t, 1, "--wait=0s", w.path)[0].Generations[0].Missing, 1)
+	})
+	t.Run("queued", func(t *testing.T) {
+		t.Parallel()
+		w := newWriter(t)
+		held := make(chan struct{})
+		a := newAgentIn(t, t.TempDir(), receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-held: // it takes its time
+			case <-r.Context().Done():
+			}
+		}), pipelineYAML(w.path, "store"))
+		t.Cleanup(func() { close(held) })
+		w.write(3)
+		a.start(t)
+		a.eventually("a batch is under way", func() bool {
+			s, err := a.status()
+			require.NoError(t, err)
+			return s.Outputs[0].QueuedBytes+s.Outputs[1].QueuedBytes > 0
+		})
+		got := a.why(t, "queued", w.path, "--wait=0s")
+		require.Contains(t, got.Cause, "wait for output hub")
+		a.kill()
+	})
+}
+
+func TestWhyKnowsAModuleThatDoesNotServe(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	w := newWriter(t)
+	a := newAgent(t, h, modulePipeline("lines", w.path, filepath.Join(t.TempDir(), "none.wasm"), ", on_module_error: hold, sha256: "+strings.Repeat("0", 64)))
+	w.write(3)
+	a.start(t)
+	got := a.why(t, "module_not_serving", w.path)
+	require.Contains(t, got.Cause, "none.wasm")
+	require.Equal(t, "parser", got.Gate)
+	a.stop()
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -106,6 +107,9 @@ type finding struct {
 	CutBytes int64 `json:"cut_bytes"`
 	// QueuedBytes wait in the agent for the output: what is missing may be there.
 	QueuedBytes int64 `json:"queued_bytes"`
+	// GrownTo is up to where the hub has the file, if that has grown since it was
+	// read here: the records are of all of these bytes. Else it is 0.
+	GrownTo int64 `json:"grown_to,omitempty"`
 	// Problem is another thing that keeps it from being complete, "" if nothing
 	// does.
 	Problem string `json:"problem,omitempty"`
@@ -301,11 +305,14 @@ func (v *verifier) compare(l *life, f *verified, r *received) finding {
 		g.Logstores = []string{v.known.file.Pipelines[l.pipeline].Logstore}
 	}
 	g.From = v.known.began(l, r.start)
+	if r.end > f.Bytes && hasGrown(f.File, r.end) {
+		g.GrownTo = r.end
+	}
 	switch {
 	case g.From < 0: // the first byte at the hub is not where reading began
 		g.From = 0
 		g.Problem = "start_at passed over the beginning of the file, and how much of it is not known any more: some of the first missing bytes were never to be read"
-	case r.end > f.Bytes:
+	case r.end > max(f.Bytes, g.GrownTo):
 		g.Problem = fmt.Sprintf("the hub has it up to byte %d: the file was truncated or is not what the agent read", r.end)
 	case r.truncated:
 		g.Problem = "it has more gaps than the hub lists: these are the first"
@@ -325,6 +332,13 @@ func (v *verifier) compare(l *life, f *verified, r *received) finding {
 	}
 	g.Complete = len(g.Missing)+len(g.Waiting) == 0 && g.Problem == ""
 	return g
+}
+
+// hasGrown reports whether a file has at least size bytes by now. A compressed one
+// does not grow.
+func hasGrown(path string, size int64) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() >= size && !tail.IsCompressed(path)
 }
 
 // place finds the lines of what is missing and double.
@@ -457,6 +471,9 @@ func (g *finding) print(w io.Writer) {
 	}
 	if g.Problem != "" {
 		_, _ = fmt.Fprintf(w, "  └ %s\n", g.Problem)
+	}
+	if g.GrownTo > 0 {
+		_, _ = fmt.Fprintf(w, "  └ the file has grown since: the records are those of bytes %d–%d\n", g.From, g.GrownTo)
 	}
 	if g.DoubleUnknown != "" {
 		_, _ = fmt.Fprintf(w, "  └ that none is double is what the sums say: the store could not be asked: %s\n", g.DoubleUnknown)

@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -328,4 +330,39 @@ func TestVerifyKnowsWhatStartAtPassedOver(t *testing.T) {
 	g = a.verify(t, 1, "--wait=0s", w.path)[0].Generations[0]
 	require.Len(t, g.Missing, 1)
 	require.Contains(t, g.Problem, "start_at passed over the beginning of the file")
+}
+
+func TestVerifyOfAFileThatGrows(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	w := newWriter(t)
+	a := newAgent(t, h, pipelineYAML(w.path, "store"))
+	w.write(100)
+	a.start(t)
+	stop := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for tick := time.NewTicker(2 * time.Millisecond); ; <-tick.C {
+			select {
+			case <-stop:
+				tick.Stop()
+				return
+			default:
+				w.write(1)
+			}
+		}
+	})
+	for range 5 {
+		f := a.verify(t, 0, longWait, w.path)[0]
+		require.GreaterOrEqual(t, f.Generations[0].Records, f.Lines)
+	}
+	close(stop)
+	writing.Wait()
+	f := a.verify(t, 0, longWait, w.path)[0]
+	require.EqualValues(t, w.lines, f.Lines)
+	require.Equal(t, f.Lines, f.Generations[0].Records)
+	a.stop()
+	require.NoError(t, w.f.Truncate(f.Bytes/2))
+	got := a.verify(t, 1, "--wait=0s", w.path)[0]
+	require.NotEmpty(t, got.Problem, "it is not what the agent knew")
 }

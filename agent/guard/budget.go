@@ -134,14 +134,15 @@ func (b *budget) adjust(now time.Duration) {
 // window is how many processors were in use over the last second.
 func (b *budget) window() float64 { return b.past.average(second) }
 
-// admit lets some of bytes through, or says how long it will take until it may.
+// admit lets some of bytes through, or says how long, at least
+// pollMin, it will take until it may.
 func (b *budget) admit(now time.Duration, bytes int) (allowed int, pause time.Duration) {
 	if now-b.passedAt > starving {
 		return b.pass(now, min(bytes, pieceMin)), 0
 	}
 	chunk := b.chunk()
 	if missing := b.expected - b.level; missing > 0 {
-		return 0, time.Duration(missing / (b.limit * b.share) * float64(time.Second))
+		return 0, max(pollMin, time.Duration(missing/(b.limit*b.share)*float64(time.Second)))
 	}
 	room := min(chunk, b.limit-b.window()) - b.expected
 	piece := int(room / b.perByte)
@@ -184,15 +185,30 @@ func (r *ring) add(now reading) {
 	r.n = min(r.n+1, len(r.all))
 }
 
-// average is the use from a time ago, or a bit earlier, until the last reading:
-// in processors, as if all of it was in that time.
-func (r *ring) average(over time.Duration) float64 {
-	oldest := r.last
+// since returns the last reading that is at least some time before the newest, or
+// the oldest there is.
+func (r *ring) since(over time.Duration) (then reading) {
+	then = r.last
 	for i := 1; i <= r.n; i++ {
-		oldest = r.all[(r.next+len(r.all)-i)%len(r.all)]
-		if r.last.at-oldest.at >= over {
+		then = r.all[(r.next+len(r.all)-i)%len(r.all)]
+		if r.last.at-then.at >= over {
 			break
 		}
 	}
-	return (r.last.used - oldest.used).Seconds() / over.Seconds()
+	return then
+}
+
+// average is the use from a time ago, or a bit earlier, until the last reading:
+// in processors, as if all of it was in that time.
+func (r *ring) average(over time.Duration) float64 {
+	return (r.last.used - r.since(over).used).Seconds() / over.Seconds()
+}
+
+// rate is average over the time that was really measured.
+func (r *ring) rate(over time.Duration) float64 {
+	then := r.since(over)
+	if span := r.last.at - then.at; span > 0 {
+		return (r.last.used - then.used).Seconds() / span.Seconds()
+	}
+	return 0
 }

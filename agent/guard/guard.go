@@ -11,7 +11,7 @@
 // asking for a restart.
 //
 // Run is the only goroutine, and everything is safe for concurrent use. A limit
-// of 0 costs one atomic load for each batch.
+// of 0 costs two atomic loads for each batch.
 package guard
 
 import (
@@ -93,8 +93,9 @@ type Guard struct {
 	o       Options
 	began   time.Time
 	open    atomic.Bool   // nothing is limited
+	asked   atomic.Bool   // somebody has asked since the last look
 	turn    chan struct{} // holds 1: who waits for the processor asks for it, in order
-	changed chan struct{} // holds 1: the limits have
+	changed chan struct{} // holds 1: Run must look now
 
 	mu     sync.Mutex
 	limits Limits
@@ -111,10 +112,12 @@ const (
 )
 
 const (
-	// tick is how often the process is measured when nothing asks.
-	tick = 100 * time.Millisecond
-	// ticksPerCount is how often descriptors are counted, which is work for each.
-	ticksPerCount = 10
+	// tick is how often the process is measured while batches pass, and idleTick
+	// while none does. So often are descriptors counted, which is work for each.
+	tick     = 100 * time.Millisecond
+	idleTick = time.Second
+	// startMax of what the process has used before is its start, which counts.
+	startMax = 250 * time.Millisecond
 	// pollMin and pollMax bound how long one who waits sleeps before it looks again.
 	pollMin = 2 * time.Millisecond
 	pollMax = 10 * time.Millisecond
@@ -127,7 +130,8 @@ func New(o Options) *Guard {
 		o.source = system{}
 	}
 	g := &Guard{o: o, began: time.Now(), turn: make(chan struct{}, 1), changed: make(chan struct{}, 1), files: -1}
-	g.cpu.reset(0, o.source.cpu())
+	used := o.source.cpu()
+	g.cpu.reset(0, used-min(used, startMax))
 	g.SetLimits(o.Limits)
 	return g
 }
@@ -143,6 +147,11 @@ func (g *Guard) SetLimits(l Limits) {
 	}
 	g.refresh()
 	g.mu.Unlock()
+	g.wake()
+}
+
+// wake lets Run look now.
+func (g *Guard) wake() {
 	select {
 	case g.changed <- struct{}{}:
 	default:
@@ -158,6 +167,9 @@ func (g *Guard) now() time.Duration { return time.Since(g.began) }
 // Wait returns how many of bytes may be given away now, at least one unless there
 // are none, after as long as the limits ask for. The error is that of ctx.
 func (g *Guard) Wait(ctx context.Context, bytes int) (allowed int, err error) {
+	if !g.asked.Load() && !g.asked.Swap(true) {
+		g.wake()
+	}
 	if g.open.Load() {
 		return bytes, nil
 	}
@@ -204,7 +216,7 @@ func (g *Guard) admit(bytes int) (allowed int, pause time.Duration) {
 	}
 	g.cpu.measure(now, cpu)
 	if allowed, pause = g.cpu.admit(now, allowed); pause > 0 {
-		pause = min(max(pause, pollMin), pollMax)
+		pause = min(pause, pollMax)
 		g.note(forCPU, now, pause)
 		return 0, pause
 	}
@@ -221,16 +233,26 @@ func (g *Guard) note(cause int, now, pause time.Duration) {
 // Run measures until ctx ends, gives memory back to the system when it becomes
 // scarce, and raises the alarms.
 func (g *Guard) Run(ctx context.Context) {
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	heap := heap{}
+	var countedAt time.Duration
 	restarted := false
-	for n := 0; ; n++ {
-		if n%ticksPerCount == 0 {
+	for {
+		due := false
+		select {
+		case <-timer.C:
+		case <-g.changed:
+			due = true
+		case <-ctx.Done():
+			return
+		}
+		if now := g.now(); due || now-countedAt >= idleTick || countedAt == 0 {
+			countedAt, due = now, true
 			g.countFiles()
 		}
 		do := g.look()
-		if n%ticksPerCount == 0 || do.tight {
+		if due || do.tight {
 			heap.steer(do.limit, do.resident)
 		}
 		if do.release {
@@ -243,11 +265,10 @@ func (g *Guard) Run(ctx context.Context) {
 			restarted = true
 			g.o.Restart(do.restart)
 		}
-		select {
-		case <-ticker.C:
-		case <-g.changed:
-		case <-ctx.Done():
-			return
+		if g.asked.Swap(false) || do.tight {
+			timer.Reset(tick)
+		} else {
+			timer.Reset(idleTick)
 		}
 	}
 }
@@ -299,14 +320,14 @@ func (g *Guard) Usage() Usage {
 	defer g.mu.Unlock()
 	recent := func(cause int) bool { return g.waited[cause] > 0 && now-g.lastAt[cause] < time.Second }
 	u := Usage{
-		CPU:       Measured{Used: g.cpu.window(), Limit: g.limits.CPU, State: Free, Waited: g.waited[forCPU]},
+		CPU:       Measured{Used: g.cpu.past.rate(second), Limit: g.limits.CPU, State: Free, Waited: g.waited[forCPU]},
 		Memory:    Measured{Used: float64(g.memory.resident), Limit: float64(g.limits.Memory), State: Free, Waited: g.waited[forMemory]},
 		OpenFiles: Measured{Used: float64(g.files), Limit: float64(g.limits.OpenFiles), State: Free},
 	}
 	switch {
 	case g.limits.CPU > 0 && u.CPU.Used > g.limits.CPU*exceeded:
 		u.CPU.State = Exceeded
-	case recent(forCPU):
+	case g.limits.CPU > 0 && recent(forCPU):
 		u.CPU.State = Slowed
 	}
 	switch {

@@ -228,13 +228,12 @@ type gated struct {
 // Run implements pipeline.Input.
 func (g gated) Run(ctx context.Context, emit pipeline.Emit) error {
 	return g.Input.Run(ctx, func(ctx context.Context, d pipeline.Delivery) error {
-		records := d.Batch.Records
-		size := sizeOf(records)
+		size := int(d.Batch.End - d.Batch.Start)
 		allowed, err := g.wait(ctx, size)
 		if err != nil {
 			return err
 		}
-		if allowed >= size || len(records) < 2 {
+		if allowed >= size || len(d.Batch.Records) < 2 {
 			return emit(ctx, d)
 		}
 		return g.inPieces(ctx, emit, d, allowed)
@@ -247,9 +246,9 @@ func (g gated) inPieces(ctx context.Context, emit pipeline.Emit, d pipeline.Deli
 	b := d.Batch
 	report := &report{left: 1, done: d.Done}
 	for from := 0; from < len(b.Records); {
-		to, size := from+1, len(b.Records[from].Raw)
-		for to < len(b.Records) && size+len(b.Records[to].Raw) <= allowed {
-			size += len(b.Records[to].Raw)
+		start := b.Records[from].Offset
+		to := from + 1
+		for to < len(b.Records) && b.Records[to].Offset+b.Records[to].Size-start <= int64(allowed) {
 			to++
 		}
 		emitting := ctx
@@ -266,7 +265,7 @@ func (g gated) inPieces(ctx context.Context, emit pipeline.Emit, d pipeline.Deli
 			report.one(err)
 		}
 		if from = to; from < len(b.Records) {
-			rest := sizeOf(b.Records[from:])
+			rest := int(b.End - b.Records[from].Offset)
 			var err error
 			if allowed, err = g.wait(ctx, rest); err != nil {
 				allowed = rest
@@ -276,13 +275,6 @@ func (g gated) inPieces(ctx context.Context, emit pipeline.Emit, d pipeline.Deli
 	b.Release()
 	report.one(nil)
 	return nil
-}
-
-func sizeOf(records []record.Record) (bytes int) {
-	for i := range records {
-		bytes += len(records[i].Raw)
-	}
-	return bytes
 }
 
 // cut returns a batch of some records of b, with memory of its own. It accounts

@@ -346,7 +346,7 @@ func (a *agent) buildOutlet(name string, file *config.File) (*pipeline.Outlet, e
 func (a *agent) buildPipeline(ctx context.Context, name string, s set) (*running, error) {
 	p := s.file.Pipelines[name]
 	input, err := a.o.Plugins.Inputs[p.Input.Type].Build(p.Input.Config, InputEnv{
-		Pipeline: name, Checkpoints: a.checkpoints, Batch: p.Batch, Readers: p.Workers,
+		Pipeline: name, Checkpoints: a.checkpoints, Batch: batchOf(s.file, name), Readers: p.Workers,
 		OpenFilesMax: inputFilesMax(s.file), SpoolDir: s.file.DataDir, Log: a.o.Log.WithField("pipeline", name),
 	})
 	if err != nil {

@@ -46,6 +46,10 @@ type Options struct {
 	ModuleCompiler []string
 	// StopTimeout bounds the delivery of what was read, after ctx has ended.
 	StopTimeout time.Duration
+	// LockWait is how long to wait for another agent on the same folder to end.
+	LockWait time.Duration
+	// Alive, if set, is called about once a second by the loop that runs the agent.
+	Alive func()
 	// Ready, if set, is called once when all pipelines run, with the address of
 	// the admin listener ("" when it is off).
 	Ready func(admin string)
@@ -115,7 +119,7 @@ const (
 
 // Run runs the agent until ctx ends.
 func Run(ctx context.Context, o Options) error {
-	st, err := openState(o.File.DataDir)
+	st, err := openState(o.File.DataDir, o.LockWait)
 	if err != nil {
 		return err
 	}
@@ -228,15 +232,7 @@ func (a *agent) run(ctx context.Context) error {
 	saver.Go(func() { a.measureSpeed(saving) })
 	r := runner{soft: soft, hard: hard, fail: stopSoft}
 	r.start(a.active, set{})
-	for soft.Err() == nil {
-		select {
-		case <-soft.Done():
-		case reason := <-a.exhausted:
-			stopSoft(reason)
-		case <-a.o.Reload:
-			a.reload(r)
-		}
-	}
+	a.attend(r)
 	for _, p := range a.active.pipelines {
 		<-p.ended
 	}
@@ -251,6 +247,26 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	a.o.Log.Info("stopped")
 	return nil
+}
+
+// attend answers reloads and exhaustion, and shows that the agent lives, until it
+// is to stop.
+func (a *agent) attend(r runner) {
+	beat := time.NewTicker(time.Second)
+	defer beat.Stop()
+	for r.soft.Err() == nil {
+		select {
+		case <-r.soft.Done():
+		case <-beat.C:
+			if a.o.Alive != nil {
+				a.o.Alive()
+			}
+		case reason := <-a.exhausted:
+			r.fail(reason)
+		case <-a.o.Reload:
+			a.reload(r)
+		}
+	}
 }
 
 // runner starts what a configuration has.

@@ -34,20 +34,10 @@ const rejectedBytesMax = 256 << 20
 
 // openState creates or opens dir with mode 0700, and holds its lock until
 // close: two agents on one folder would acknowledge each other's positions.
-func openState(dir string) (*state, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot create data_dir %s: %w", dir, err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+func openState(dir string, wait time.Duration) (*state, error) {
+	lock, err := Lock(dir, "lock", wait)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open data_dir %s: %w; it must be writable by this user", dir, err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("cannot use data_dir %s: another agent runs on it; stop it, or give this one a folder of its own", dir)
-		}
-		return nil, fmt.Errorf("cannot lock data_dir %s: %w", dir, err)
+		return nil, err
 	}
 	s := &state{dir: dir, lock: lock}
 	if s.agentID, err = loadAgentID(filepath.Join(dir, "agent-id")); err != nil {
@@ -55,6 +45,37 @@ func openState(dir string) (*state, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// lockPause is the time between two attempts to get a lock.
+const lockPause = 20 * time.Millisecond
+
+// Lock takes the lock of that name in a state folder, which it makes if need be,
+// until the file is closed or the process ends. While another process has it, it
+// waits, as long as wait.
+func Lock(dir, name string, wait time.Duration) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot create data_dir %s: %w", dir, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open data_dir %s: %w; it must be writable by this user", dir, err)
+	}
+	tick := time.NewTicker(lockPause)
+	defer tick.Stop()
+	for until := time.Now().Add(wait); ; <-tick.C {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return lock, nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			_ = lock.Close()
+			return nil, fmt.Errorf("cannot lock data_dir %s: %w", dir, err)
+		case time.Now().After(until):
+			_ = lock.Close()
+			return nil, fmt.Errorf("cannot use data_dir %s: another agent runs on it; stop it, or give this one a folder of its own", dir)
+		}
+	}
 }
 
 func (s *state) close() error { return s.lock.Close() }

@@ -35,17 +35,26 @@ type exitError struct {
 	err  error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
 func (e *exitError) Unwrap() error { return e.err }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "wasmtail: "+err.Error())
-		os.Exit(exitCode(err))
+	if err == nil {
+		return
 	}
+	if text := err.Error(); text != "" { // it is when another process has said it
+		fmt.Fprintln(os.Stderr, "wasmtail: "+text)
+	}
+	os.Exit(exitCode(err))
 }
 
 func rootCommand() *cobra.Command {

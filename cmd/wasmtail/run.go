@@ -5,12 +5,16 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wasmtail/wasmtail/agent"
+	"github.com/wasmtail/wasmtail/agent/supervisor"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/telemetry"
 	"github.com/wasmtail/wasmtail/plugins"
@@ -20,25 +24,142 @@ import (
 // the ten seconds that container engines wait before they kill.
 const stopTimeout = 8 * time.Second
 
+const (
+	// stuckAfter is how long a worker may be silent. A reload takes seconds, and
+	// compiling a module half a minute at most.
+	stuckAfter = time.Minute
+	// workerName is what the worker is called in the list of processes.
+	workerName = "wasmtail-worker"
+	// lockWait is how long a new worker waits for one whose supervisor was killed:
+	// that has stopTimeout to deliver what it has.
+	lockWait = stopTimeout + 2*time.Second
+)
+
+// runFlags are the flags of run.
+type runFlags struct {
+	config, logFormat      string
+	unsupervised, asWorker bool
+	stuckAfter             time.Duration
+}
+
+func (f *runFlags) load() (*config.File, error) {
+	file, err := loadConfig(f.config)
+	if err == nil && f.logFormat != "" {
+		file.Log.Format = f.logFormat
+	}
+	return file, err
+}
+
 func runCommand() *cobra.Command {
-	var path string
+	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the agent with a configuration; SIGHUP reads it again",
-		Args:  usage(cobra.NoArgs),
+		Long: `Run the agent with a configuration, in a process of its own that is started
+again when it dies or is stuck. SIGHUP reads the configuration again. SIGTERM
+delivers what was read, for at most eight seconds, and ends both processes; a
+second one ends them at once.`,
+		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			file, err := loadConfig(path)
+			file, err := f.load()
 			if err != nil {
 				return err
 			}
-			hangup := make(chan os.Signal, 1)
-			signal.Notify(hangup, syscall.SIGHUP)
-			defer signal.Stop(hangup)
-			return runAgent(cmd.Context(), agent.Options{File: file, Reload: hangup, Load: func() (*config.File, error) { return loadConfig(path) }})
+			if f.unsupervised || f.asWorker {
+				return runWorker(cmd.Context(), file, &f)
+			}
+			return supervise(cmd.Context(), file, &f)
 		},
 	}
-	configFlag(cmd, &path)
+	configFlag(cmd, &f.config)
+	cmd.Flags().BoolVar(&f.unsupervised, "no-supervisor", false, "run in this process alone, where something else restarts it")
+	cmd.Flags().BoolVar(&f.asWorker, "worker", false, "run as the child of a supervisor")
+	cmd.Flags().DurationVar(&f.stuckAfter, "stuck-after", stuckAfter, "how long the worker may be silent")
+	cmd.Flags().StringVar(&f.logFormat, "log-format", "", "in place of log.format")
+	for _, hidden := range []string{"worker", "stuck-after", "log-format"} {
+		if err := cmd.Flags().MarkHidden(hidden); err != nil {
+			panic("BUG: " + err.Error())
+		}
+	}
 	return cmd
+}
+
+// supervise runs this program as a worker, and again when it dies.
+func supervise(ctx context.Context, file *config.File, f *runFlags) error {
+	log, err := telemetry.NewLogger(telemetry.LogOptions{Level: file.Log.Level, Format: file.Log.Format})
+	if err != nil {
+		return &exitError{exitConfig, err}
+	}
+	lock, err := agent.Lock(file.DataDir, "supervisor.lock", 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	runtime.GOMAXPROCS(1) // it waits, and passes on what the worker writes
+	debug.FreeOSMemory()  // what reading the configuration took
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+	format := file.Log.Format
+	if format == "auto" && telemetry.IsTerminal(os.Stderr) {
+		format = "text"
+	}
+	self, err := os.Executable()
+	if err != nil {
+		self = "/proc/self/exe"
+	}
+	code, err := supervisor.Run(context.WithoutCancel(ctx), supervisor.Options{
+		Command: []string{self, "run", "--worker", "-c", f.config, "--log-format", format},
+		Name:    workerName, Dir: file.DataDir, Version: version, Log: log, Out: os.Stderr,
+		StopTimeout: stopTimeout + 2*time.Second, StuckAfter: f.stuckAfter, Signals: signals,
+	})
+	if err != nil || code == 0 {
+		return err
+	}
+	return &exitError{code: code} // the worker has said why
+}
+
+// runWorker runs the agent in this process.
+func runWorker(ctx context.Context, file *config.File, f *runFlags) error {
+	o := agent.Options{File: file, Load: f.load}
+	if f.asWorker {
+		supervisor.NameProcess(workerName)
+		signal.Ignore(syscall.SIGPIPE) // a log that nobody reads any more does not end the delivery
+		var gone context.CancelCauseFunc
+		ctx, gone = context.WithCancelCause(ctx)
+		pulse := supervisor.NewPulse(func() { gone(errors.New("the supervisor is gone")) })
+		ready := beatUntil(pulse)
+		defer ready()
+		o.Ready = func(string) {
+			ready()
+			pulse.Ready()
+		}
+		o.Alive, o.LockWait = pulse.Beat, lockWait
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	o.Reload = hangup
+	return runAgent(ctx, o)
+}
+
+// beatUntil gives signs of life until the agent does it by itself: compiling
+// modules may take long.
+func beatUntil(pulse *supervisor.Pulse) (ready func()) {
+	stop := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				pulse.Beat()
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(stop) })
 }
 
 // runAgent runs an agent in this process until ctx ends. Plugins, version and log

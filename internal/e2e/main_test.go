@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,9 +123,45 @@ func launch(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
+// kill ends the program at once, and the worker it has, as a loss of power would.
 func (p *process) kill() {
+	worker := p.worker()
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP) // it must not start another
+	if worker != 0 {
+		_ = syscall.Kill(worker, syscall.SIGKILL)
+	}
 	_ = p.cmd.Process.Kill()
 	<-p.done
+	deadline := time.Now().Add(patience)
+	for alive(worker) {
+		require.True(p.t, time.Now().Before(deadline), "the worker does not end after SIGKILL")
+		runtime.Gosched()
+	}
+}
+
+// alive reports whether a process runs. One that has ended and was not waited for
+// does not.
+func alive(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(text), ") Z ")
+}
+
+const workerName = "wasmtail-worker"
+
+// worker is the process that does the work of an agent, the child of the one that
+// was started; 0 if there is none.
+func (p *process) worker() int {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.cmd.Process.Pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for _, word := range strings.Fields(string(text)) {
+			if comm, _ := os.ReadFile("/proc/" + word + "/comm"); strings.TrimSpace(string(comm)) == workerName {
+				pid, _ := strconv.Atoi(word)
+				return pid
+			}
+		}
+	}
+	return 0
 }
 
 // stop ends the program by SIGTERM and requires that it ends well and in time.

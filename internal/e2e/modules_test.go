@@ -397,7 +397,7 @@ func TestAModuleThatDoesHarm(t *testing.T) {
 	for _, how := range []string{"trap", "deadline", "stack", "contract", "fatal"} {
 		require.NotZero(t, s.Lost[how], "%s: %v", how, s.Lost)
 	}
-	peak := highWater(t, a.cmd.Process.Pid)
+	peak := highWater(t, a.worker())
 	t.Logf("lost %v, parsed %d, failed %d, bypassed %d, at most %d MiB resident", s.Lost, s.Parsed, s.Failed, s.Bypassed, peak>>20)
 	require.Less(t, peak, int64(memoryMax))
 	a.stop()

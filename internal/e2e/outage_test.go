@@ -5,12 +5,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasmtail/wasmtail/agent"
+	"github.com/wasmtail/wasmtail/agent/tail"
 )
 
 // output returns the state of the agent's output hub.
@@ -27,23 +30,40 @@ func (a *agentProcess) output() (o agent.OutputStatus) {
 	return o
 }
 
-// settled reports whether all that was written, as far as it still exists, is
-// acknowledged: delivered, or safe on the disk.
+// settled reports whether all of the log that exists is acknowledged: delivered,
+// or safe on the disk.
 func (a *agentProcess) settled(w *writer) bool {
-	info, err := w.f.Stat()
-	require.NoError(w.t, err)
 	s, err := a.status()
 	if err != nil {
 		return false
 	}
-	seen := info.Size() == 0
+	acked := map[uint64]int64{} // by inode
 	for _, f := range s.Pipelines[0].Files {
 		if f.Acked < f.Size {
+			return false // it may be deleted
+		}
+		acked[f.Inode] = f.Acked
+	}
+	names, err := filepath.Glob(w.path + "*")
+	require.NoError(w.t, err)
+	for _, name := range names {
+		info, err := os.Stat(name)
+		require.NoError(w.t, err)
+		if acked[info.Sys().(*syscall.Stat_t).Ino] < info.Size() {
 			return false
 		}
-		seen = seen || f.Path == w.path && f.Size == info.Size()
 	}
-	return seen
+	return true
+}
+
+// follows reports whether the agent has opened the file that is written.
+func (a *agentProcess) follows(w *writer) bool {
+	info, err := w.f.Stat()
+	require.NoError(w.t, err)
+	s, err := a.status()
+	return err == nil && slices.ContainsFunc(s.Pipelines[0].Files, func(f tail.FileStatus) bool {
+		return f.Inode == info.Sys().(*syscall.Stat_t).Ino
+	})
 }
 
 // TestAnOutageThatFilesDoNotOutlive: while the hub is away, logs are rotated and
@@ -59,7 +79,8 @@ func TestAnOutageThatFilesDoNotOutlive(t *testing.T) {
 	h.kill()
 	for round := range 9 {
 		w.write(4000)
-		w.rename(w.path, w.path+".1") // over the one before, which is gone then
+		a.eventually("it is open", func() bool { return a.follows(w) }) // a deleted file is followed, an unknown one cannot be
+		w.rename(w.path, w.path+".1")                                   // over the one before, which is gone then
 		w.open(w.path)
 		if round%3 < 2 {
 			continue

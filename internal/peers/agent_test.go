@@ -38,7 +38,7 @@ func agent(binary, codec string) contender {
 	c.prepare = func(t *testing.T, s site) command {
 		t.Helper()
 		path := s.write(t, "agent.yaml", agentConfig(s, codec, "1s"))
-		return command{argv: []string{binary, "run", "-c", path}}
+		return command{argv: []string{binary, "run", "--no-supervisor", "-c", path}}
 	}
 	if folder := os.Getenv("PEERS_PROFILE"); folder != "" {
 		c.profile = func(t *testing.T, s site) func() {

@@ -81,7 +81,7 @@ func idleSite(t *testing.T) (site, *sink) {
 func testIdle(t *testing.T, binary string) {
 	s, _ := idleSite(t)
 	path := s.write(t, "agent.yaml", agentConfig(s, "snappy", "1s"))
-	p := start(t, s.dir, command{argv: []string{binary, "run", "-c", path}})
+	p := start(t, s.dir, command{argv: []string{binary, "run", "--no-supervisor", "-c", path}})
 	require.NoError(t, p.idle(t.Context()))
 	share, resident := idleCost(t, p)
 	t.Logf("idle: %.2f %% of a core, %.1f MiB", 100*share, float64(resident)/(1<<20))
@@ -100,7 +100,7 @@ func testQuietFiles(t *testing.T, binary string) {
 		require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, "file %d %s", i, line), 0o600))
 	}
 	path := s.write(t, "agent.yaml", agentConfig(s, "snappy", "100ms"))
-	p := start(t, s.dir, command{argv: []string{binary, "run", "-c", path}})
+	p := start(t, s.dir, command{argv: []string{binary, "run", "--no-supervisor", "-c", path}})
 	require.NoError(t, p.idle(t.Context()))
 	share, resident := idleCost(t, p)
 	t.Logf("10,000 quiet files: %.2f %% of a core, %.1f MiB", 100*share, float64(resident)/(1<<20))

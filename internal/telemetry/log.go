@@ -39,7 +39,7 @@ func NewLogger(o LogOptions) (*logrus.Logger, error) {
 	}
 	var f logrus.Formatter
 	switch {
-	case o.Format == "text" || (o.Format == "" || o.Format == "auto") && isTerminal(log.Out):
+	case o.Format == "text" || (o.Format == "" || o.Format == "auto") && IsTerminal(log.Out):
 		f = &logrus.TextFormatter{FullTimestamp: true, TimestampFormat: "15:04:05.000"}
 	case o.Format == "json", o.Format == "", o.Format == "auto":
 		f = &logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano}
@@ -50,7 +50,8 @@ func NewLogger(o LogOptions) (*logrus.Logger, error) {
 	return log, nil
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal reports whether text for people may be written to w.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
 }

@@ -37,7 +37,7 @@ func TestWorkersAreKilledAtRandom(t *testing.T) {
 	var slowest time.Duration
 	n := kills(t, 20)
 	for i := range n {
-		w.write(100 + random.IntN(400))
+		w.write(20 + random.IntN(100))
 		if i%3 == 1 {
 			rotations[i/3%2].rotate(w)
 			w.write(50)

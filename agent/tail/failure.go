@@ -123,6 +123,17 @@ func (t *Tailer) readable(g *generation) {
 	}
 }
 
+// namesWait reports whether there are names that could not be opened for want of
+// descriptors: what is behind one of them may be what seems to be gone.
+func (t *Tailer) namesWait() bool {
+	for _, f := range t.failures {
+		if f.code == TooManyOpen && f.entry != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // retryFailures tries again what could not be opened.
 func (t *Tailer) retryFailures(now int64) {
 	for path, f := range t.failures {

@@ -95,6 +95,9 @@ func (t *Tailer) sweepOne(g *generation, now int64) {
 
 // sweepGone gives up a closed file that has not been found under another name.
 func (t *Tailer) sweepGone(g *generation, now int64, done bool) {
+	if t.namesWait() {
+		return
+	}
 	if !done {
 		if _, _, open := g.source.Position(); open > 0 {
 			return
@@ -137,7 +140,7 @@ func (t *Tailer) sweepClosed(g *generation, now int64) {
 // the directory where they were can be read, or is gone from one that can.
 func (t *Tailer) sweepOrphans(now int64) {
 	t.orphanAt = now
-	if slices.ContainsFunc(t.waiting, func(n *newcomer) bool { return n.st.size > 0 }) {
+	if t.namesWait() || slices.ContainsFunc(t.waiting, func(n *newcomer) bool { return n.st.size > 0 }) {
 		return // one of them could be what is looked for
 	}
 	for _, list := range t.orphans {

@@ -28,6 +28,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent/guard"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/agent/queue"
+	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/agent/transport"
 	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/config"
@@ -71,6 +72,7 @@ type agent struct {
 	modules     *wasmhost.Host
 	bandwidth   *rate.Limiter // of all outputs together
 	wires       map[string]*transport.Wire
+	losses      *losses
 	disk        *queue.Budget // the same
 	processors  int           // that the system lets this process use
 	guard       *guard.Guard
@@ -141,6 +143,9 @@ func Run(ctx context.Context, o Options) error {
 	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now(), bandwidth: rate.NewLimiter(rate.Inf, 0), disk: queue.NewBudget(0), wires: map[string]*transport.Wire{}, processors: runtime.GOMAXPROCS(0), exhausted: make(chan error, 1)}
 	a.guard = guard.New(guard.Options{Limits: guardLimits(o.File.Limits), Log: o.Log, Restart: a.restart, Holders: a.holders})
 	a.applyLimits(o.File.Limits)
+	if a.losses, err = newLosses(o.File.DataDir, o.Log); err != nil {
+		return errors.Join(err, checkpoints.Close())
+	}
 	if a.modules, err = openModules(o); err != nil {
 		return errors.Join(err, checkpoints.Close())
 	}
@@ -354,6 +359,12 @@ func (a *agent) buildOutlet(name string, file *config.File) (*pipeline.Outlet, e
 			FS: durable.OS{}, Dir: filepath.Join(file.DataDir, cacheDir, name), Format: block.Type, Budget: a.disk,
 			NewestFirst: file.Cache.Order == "newest_first", AgeMax: file.Cache.MaxAge,
 		},
+		Lost: func(l queue.Loss) {
+			a.losses.add(Loss{
+				Output: name, Path: l.Path, Generation: l.Generation, Start: l.Start, End: l.End,
+				Records: l.Records, Reason: "on the disk: " + string(l.Reason),
+			})
+		},
 		Rejected: a.state.putAside, Log: a.o.Log,
 	})
 }
@@ -363,7 +374,9 @@ func (a *agent) buildPipeline(ctx context.Context, name string, s set) (*running
 	p := s.file.Pipelines[name]
 	input, err := a.o.Plugins.Inputs[p.Input.Type].Build(p.Input.Config, InputEnv{
 		Pipeline: name, Checkpoints: a.checkpoints, Batch: batchOf(s.file, name), Readers: p.Workers,
-		OpenFilesMax: inputFilesMax(s.file), SpoolDir: s.file.DataDir, Log: a.o.Log.WithField("pipeline", name),
+		OpenFilesMax: inputFilesMax(s.file), SpoolDir: s.file.DataDir, Lost: func(l tail.Loss) {
+			a.losses.add(Loss{Pipeline: name, Path: l.Path, Generation: l.Generation, Start: l.Start, End: l.End, Reason: l.Reason})
+		}, Log: a.o.Log.WithField("pipeline", name),
 	})
 	if err != nil {
 		return nil, err

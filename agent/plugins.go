@@ -60,7 +60,9 @@ type InputEnv struct {
 	OpenFilesMax int
 	// SpoolDir takes temporary files, such as unpacked archives.
 	SpoolDir string
-	Log      logrus.FieldLogger
+	// Lost is to be told of each range of a file that is gone undelivered.
+	Lost func(tail.Loss)
+	Log  logrus.FieldLogger
 }
 
 // ProcessorEnv is what the agent lends a processor.

@@ -26,6 +26,8 @@ type Status struct {
 	Limits    []LimitStatus    `json:"limits"`
 	Pipelines []PipelineStatus `json:"pipelines"`
 	Outputs   []OutputStatus   `json:"outputs"`
+	// Lost is what was lost since the start, zero if nothing was.
+	Lost LossStatus `json:"lost"`
 	// Modules are the parser modules, one for each wasm processor.
 	Modules []wasmhost.Status `json:"modules,omitempty"`
 }
@@ -58,7 +60,7 @@ func (a *agent) status() Status {
 	a.mu.Unlock()
 	s := Status{
 		AgentID: a.state.agentID, Version: a.o.Version, Started: a.started, DataDir: active.file.DataDir,
-		Config: c, Limits: a.limits(active.file.Limits), Modules: a.modules.Status(),
+		Config: c, Limits: a.limits(active.file.Limits), Modules: a.modules.Status(), Lost: a.losses.sum(),
 	}
 	for _, name := range slices.Sorted(maps.Keys(active.pipelines)) {
 		p := active.file.Pipelines[name]

@@ -39,6 +39,9 @@ type OutletConfig struct {
 	Disk       *queue.Disk
 	// Senders is how many payloads are under way at the same time.
 	Senders int
+	// Lost is told of what waited on the disk and will not be delivered; nil:
+	// nobody is.
+	Lost func(queue.Loss)
 	// Rejected keeps a payload that the receiver refused for good. While it
 	// fails, the payload is tried again.
 	Rejected func(output string, payload []byte, reason error) error
@@ -130,6 +133,9 @@ func (o *Outlet) observe() (end func()) {
 // lost reports payloads that will never be delivered.
 func (o *Outlet) lost(l queue.Loss) {
 	o.metrics.lost(l)
+	if o.c.Lost != nil {
+		o.c.Lost(l)
+	}
 	o.c.Log.WithError(l.Err).WithFields(logrus.Fields{
 		"output": o.name, "reason": l.Reason, "records": l.Records,
 		"path": l.Path, "generation": l.Generation, "start": l.Start, "end": l.End,

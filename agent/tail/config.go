@@ -146,6 +146,9 @@ type Config struct {
 	// SpoolDir takes the unlinked temporary files into which compressed rotated
 	// files are unpacked. Default: the system's.
 	SpoolDir string
+	// Lost is told of each range that is lost. It must not block for long. Default:
+	// nobody is.
+	Lost func(Loss)
 	// Now is the clock, for tests.
 	Now func() time.Time
 }
@@ -181,6 +184,9 @@ func (c *Config) setDefaults() {
 		if *i.v <= 0 {
 			*i.v = i.d
 		}
+	}
+	if c.Lost == nil {
+		c.Lost = func(Loss) {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -3,6 +3,7 @@ package tail
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
@@ -112,6 +113,19 @@ func (r *reader) push(g *generation) {
 	case r.wake <- struct{}{}:
 	default:
 	}
+}
+
+// withdraw makes g idle if it waits in the queue.
+func (r *reader) withdraw(g *generation) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.Index(r.queue[r.next:], g)
+	if i < 0 {
+		return false
+	}
+	r.queue = slices.Delete(r.queue, r.next+i, r.next+i+1)
+	g.setState(idle)
+	return true
 }
 
 func (r *reader) pop() *generation {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 )
@@ -18,6 +19,13 @@ type Counters struct {
 	Unpacked int64
 	// LostGenerations have lost LostBytes: see the alarms for the ranges.
 	LostGenerations, LostBytes int64
+}
+
+// Loss is a range of a file that is gone before it was delivered.
+type Loss struct {
+	Path, Generation string
+	Start, End       int64
+	Reason           string
 }
 
 // sweep sees to files that are rotated, deleted or gone.
@@ -59,7 +67,7 @@ func (t *Tailer) sweepIgnored() {
 }
 
 func (t *Tailer) sweepOne(g *generation, now int64) {
-	if g.rotatedAt == 0 && g.goneSince == 0 && !g.spooled || !g.isIdle() || g.source == nil {
+	if g.rotatedAt == 0 && g.goneSince == 0 && !g.spooled || g.source == nil || !g.isIdle() && !t.takeBack(g, now) {
 		return
 	}
 	done := g.unread() == 0 && g.safe()
@@ -92,6 +100,28 @@ func (t *Tailer) sweepOne(g *generation, now int64) {
 		t.closeFD(g) // its name and inode are known: it is opened again if it grows
 	}
 }
+
+// takeBack takes a generation away from its reader that was deleted and has waited
+// there for longer than it may be held: an output that takes nothing holds readers
+// up, and all that is queued behind.
+func (t *Tailer) takeBack(g *generation, now int64) bool {
+	if g.fd < 0 || now-g.asked < int64(lookAgain) && g.goneSince == 0 {
+		return false
+	}
+	g.asked = now
+	var st stat
+	if t.statBuf.open(g.fd, &st) != nil || st.links > 0 {
+		return false
+	}
+	g.links, g.size = 0, max(g.size, st.size)
+	if g.goneSince == 0 {
+		g.goneSince = now
+	}
+	return now-g.goneSince >= int64(t.config.DeletedReleaseAfter) && g.reader.withdraw(g)
+}
+
+// lookAgain is how often a file that waits for its reader is asked for its names.
+const lookAgain = time.Second
 
 // sweepGone gives up a closed file that has not been found under another name.
 func (t *Tailer) sweepGone(g *generation, now int64, done bool) {
@@ -173,7 +203,8 @@ func (t *Tailer) forgetOrphan(src *checkpoint.Source, e *checkpoint.Entry) {
 		t.counters.LostGenerations++
 		t.counters.LostBytes += e.Size - e.Acked
 		t.alarm("a file is gone that was not read to its end", e.Path,
-			fmt.Errorf("generation %s: bytes from %d are lost", e.Generation, e.Acked))
+			fmt.Errorf("generation %s: bytes %d to %d are lost", e.Generation, e.Acked, e.Size))
+		t.config.Lost(Loss{Path: e.Path, Generation: e.Generation, Start: e.Acked, End: e.Size, Reason: "gone while the agent was not running"})
 	}
 	t.dropOrphan(identity{e.Dev, e.Ino}, src)
 	src.Forget()
@@ -185,6 +216,7 @@ func (t *Tailer) loss(g *generation, from, to int64, why string) {
 	t.counters.LostBytes += to - from
 	t.alarm("bytes of a file are lost", g.path,
 		fmt.Errorf("generation %s: bytes %d to %d: %s", g.origin.Generation, from, to, why))
+	t.config.Lost(Loss{Path: g.path, Generation: g.origin.Generation, Start: from, End: to, Reason: why})
 }
 
 func (g *generation) acked() int64 {

@@ -114,6 +114,9 @@ func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 		_, _ = fmt.Fprintf(w, "output %s (%s) %s · %s waiting%s\n", o.Name, o.Type, state, humanize.IBytes(uint64(o.QueuedBytes)), onDisk(o.DiskBytes))
 	}
 	printLimits(w, s.Limits)
+	if l := s.Lost; l.Ranges > 0 {
+		_, _ = fmt.Fprintf(w, "LOST %s in %d ranges since the start: see %s\n", humanize.IBytes(uint64(l.Bytes)), l.Ranges, l.File)
+	}
 	printModules(w, s.Modules, now)
 	var files []fileLine
 	for _, p := range s.Pipelines {

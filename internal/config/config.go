@@ -93,6 +93,9 @@ func (l *Limits) Validate(report func(key, problem string)) {
 	if l.Bandwidth != 0 && l.Bandwidth < 64*KiB {
 		report("bandwidth", "is less than 64KiB a second, too little for one batch; 0 means no limit")
 	}
+	if l.Disk != 0 && l.Disk < 16*MiB {
+		report("disk", "is less than 16MiB, too little to take what waits in memory; 0 keeps it there")
+	}
 	if l.OpenFiles < 0 {
 		report("open_files", "must not be negative; 0 follows the limit of the system")
 	}

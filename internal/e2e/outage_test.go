@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -119,13 +123,9 @@ func TestADiskThatIsFullOrReadOnly(t *testing.T) {
 	w.write(1000)
 	a.eventually("it is delivered", func() bool { return a.settled(w) })
 	h.kill()
-	var noise strings.Builder // of which snappy saves little
-	for i := range 400_000 {
-		fmt.Fprintf(&noise, "%x", (i*2654435761)>>7&0xffff)
-	}
-	for i := range 8 { // three times what memory and disk hold together
+	for range 8 { // three times what memory and disk hold together
 		for range 20 {
-			_, err := fmt.Fprintf(w.f, "%08d %s\n", w.lines, noise.String()[i*1000:i*1000+100_000])
+			_, err := fmt.Fprintf(w.f, "%08d %s\n", w.lines, noise(w.lines, 100_000))
 			require.NoError(t, err)
 			w.lines++
 		}
@@ -166,4 +166,91 @@ func remount(t *testing.T, dir, how string) {
 	t.Helper()
 	out, err := exec.Command("mount", "-o", "remount,"+how, dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
+}
+
+// TestWhatABoundForcesOutIsReportedExactly: the disk cache is full, and deleted
+// files are held for a second only. What is missing at the hub is what the agent
+// says it has lost, byte by byte.
+func TestWhatABoundForcesOutIsReportedExactly(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	w := newWriter(t)
+	a := newAgent(t, h, strings.Replace(pipelineYAML(w.path, "store"), "partial_timeout: 20s", "partial_timeout: 20s, deleted_release_after: 1s", 1))
+	text, err := os.ReadFile(a.config)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(a.config, bytes.Replace(text, []byte("limits: {"), []byte("limits: {disk: 16MiB, "), 1), 0o600))
+	a.start(t)
+	w.write(1000)
+	a.eventually("it is delivered", func() bool { return a.settled(w) })
+	h.kill()
+	const rounds = 30
+	for range rounds {
+		for range 20 {
+			_, err := fmt.Fprintf(w.f, "%08d %s\n", w.lines, noise(w.lines, 100_000))
+			require.NoError(t, err)
+			w.lines++
+		}
+		a.eventually("it is open", func() bool { return a.follows(w) })
+		w.rename(w.path, w.path+".1") // over the one before
+		w.open(w.path)
+	}
+	a.eventually("what is deleted is given up, but for what a reader has in its hands", func() bool {
+		s, err := a.status()
+		held := 0
+		for _, f := range s.Pipelines[0].Files {
+			if f.State == "deleted" {
+				held++
+			}
+		}
+		return err == nil && s.Lost.Ranges > 2 && held <= 1
+	})
+	h.start(t)
+	a.eventually("the rest is delivered", func() bool { return a.settled(w) && a.output().DiskBytes == 0 })
+	a.stop()
+
+	lost := map[string][][2]int64{} // by generation
+	losses, err := os.ReadFile(filepath.Join(a.dir, "state", "losses.jsonl"))
+	require.NoError(t, err)
+	var lostBytes int64
+	for line := range strings.Lines(string(losses)) {
+		var l agent.Loss
+		require.NoError(t, json.Unmarshal([]byte(line), &l))
+		lost[l.Generation] = append(lost[l.Generation], [2]int64{l.Start, l.End})
+		lostBytes += l.End - l.Start
+	}
+	there := map[int]bool{}
+	var thereBytes int64
+	for _, r := range h.records(t, "store") {
+		number, _, _ := strings.Cut(r["_msg"], " ")
+		n, err := strconv.Atoi(number)
+		require.NoError(t, err)
+		require.False(t, there[n], "line %d is there twice", n)
+		there[n] = true
+		thereBytes += int64(len(r["_msg"])) + 1
+		at, err := strconv.ParseInt(r["__wt_offset__"], 10, 64)
+		require.NoError(t, err)
+		for _, gap := range lost[r["__wt_generation__"]] {
+			require.False(t, gap[0] <= at && at < gap[1], "line %d is said to be lost", n)
+		}
+	}
+	require.Less(t, len(there), w.lines, "the bounds forced nothing out")
+	require.Equal(t, written(w.lines), thereBytes+lostBytes, "what is there and what is said to be lost are all that was written")
+}
+
+// noise is text of which compression saves little, another for each seed.
+func noise(seed, n int) string {
+	random := rand.New(rand.NewPCG(uint64(seed), 1))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = 'a' + byte(random.IntN(26))
+	}
+	return string(b)
+}
+
+// written is how many bytes the lines of the test above have.
+func written(lines int) (bytes int64) {
+	for i := range 1000 {
+		bytes += int64(9 + len("payload ")*(1+i%20) + 1)
+	}
+	return bytes + int64(lines-1000)*(9+100_000+1)
 }

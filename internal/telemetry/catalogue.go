@@ -131,6 +131,10 @@ var (
 		Name: "wasmtail_limit_waited_milliseconds", Kind: Gauge, Unit: "milliseconds", Labels: []Label{limitLabel},
 		Help: "How long reading has waited for a limit since the start; only cpu and memory are waited for there.",
 	}
+	LostBytes = Metric{
+		Name: "wasmtail_lost_bytes_total", Kind: Counter, Unit: "bytes",
+		Help: "Bytes of files that will not be delivered; losses.jsonl in the state folder names every range.",
+	}
 	LedgerMismatch = Metric{
 		Name: "wasmtail_ledger_mismatch_total", Kind: Counter,
 		Labels: []Label{pipelineLabel},
@@ -240,7 +244,7 @@ var (
 // reference.
 var (
 	Agent = []*Metric{
-		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost, &WireBytes,
+		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost, &WireBytes, &LostBytes,
 		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LedgerMismatch, &LimitUsed, &LimitMax, &LimitWaited,
 	}
 	Hub = []*Metric{

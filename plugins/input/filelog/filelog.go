@@ -43,7 +43,9 @@ type Env struct {
 	Linger time.Duration
 	// SpoolDir takes unlinked temporary files, "" for the system's directory.
 	SpoolDir string
-	Log      logrus.FieldLogger
+	// Lost is told of each range of a file that is lost; nil: nobody is.
+	Lost func(tail.Loss)
+	Log  logrus.FieldLogger
 }
 
 // Input is the files input of one pipeline.
@@ -73,7 +75,7 @@ func New(c Config, env Env) (*Input, error) {
 		RecordBytesMax: int(c.MaxRecordSize), BatchBytesMax: env.BatchBytes,
 		Linger: env.Linger, PartialTimeout: c.PartialTimeout,
 		RotatedCloseAfter: c.RotatedCloseAfter, DeletedReleaseAfter: c.DeletedReleaseAfter,
-		SpoolDir: env.SpoolDir,
+		SpoolDir: env.SpoolDir, Lost: env.Lost,
 	}, env.Checkpoints, log)
 	if err != nil {
 		return nil, err

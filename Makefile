@@ -6,6 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 WEB := hub/console/web
 TIME ?= 30s
+KILLS ?= 50
 
 .PHONY: help
 help: ## show the targets
@@ -75,6 +76,11 @@ fuzz: ## run every fuzz target for TIME each (TIME=30s)
 	@set -e; for pkg in $$(go list ./...); do \
 	  for target in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
 	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(TIME) $$pkg; done; done
+
+.PHONY: soak
+soak: build ## everything that can go wrong, all at once, for TIME (TIME=10m), and then the count
+	WASMTAIL_SOAK=$(TIME) WASMTAIL_OUTAGE=$(TIME) go test -count 1 -timeout 0 -v -run 'TestSoak|TestTheHubIsAway' ./internal/e2e
+	WASMTAIL_KILLS=$(KILLS) go test -count 1 -timeout 0 -v -run TestWorkersAreKilledAtRandom ./internal/e2e
 
 .PHONY: bench
 bench: build wasm-examples/node_modules ## benchmarks of every stage, and of the whole agent against its limit

@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/wasmtail/wasmtail/internal/durable"
 	"github.com/wasmtail/wasmtail/internal/telemetry"
 )
 
@@ -84,7 +85,7 @@ func (l *losses) add(x Loss) {
 
 func (l *losses) write(line []byte) (err error) {
 	if info, err := os.Stat(l.path); err == nil && info.Size() > lossesBytesMax {
-		if err := os.Rename(l.path, l.path+".1"); err != nil {
+		if err := (durable.OS{}).Rename(l.path, l.path+".1"); err != nil {
 			return err
 		}
 	}

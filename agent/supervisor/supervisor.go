@@ -84,7 +84,10 @@ func Run(ctx context.Context, o Options) (exitCode int, err error) {
 			s.Log.WithError(err).Error("the worker does not start; trying again")
 		} else {
 			s.watch(ctx, w)
-			if s.stopping || ctx.Err() != nil || !s.readyOnce {
+			if s.stopping && w.endedBy(syscall.SIGTERM) {
+				return 0, nil // it had only just begun, and knew no better way to end
+			}
+			if s.stopping || !s.readyOnce {
 				return w.exitCode(), nil
 			}
 			if time.Since(w.started) >= ranWell {
@@ -191,6 +194,11 @@ func (w *worker) exitCode() int {
 		return 128 + int(s.Signal()) // as a shell has it
 	}
 	return 1
+}
+
+func (w *worker) endedBy(sig syscall.Signal) bool {
+	s, ok := w.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && s.Signaled() && s.Signal() == sig
 }
 
 // watch waits until the worker has ended, and ends it if it must.

@@ -39,6 +39,10 @@ func work(how string) int {
 	}
 	pulse.Ready()
 	fmt.Println("worker", os.Getpid())
+	if how == "knows no signals" {
+		signal.Reset()
+		select {}
+	}
 	if how == "panics" {
 		panic("something is wrong")
 	}
@@ -201,6 +205,15 @@ func TestSignalsArePassedOn(t *testing.T) {
 	r.stop() // it does not end by itself, and is killed
 	require.Contains(t, r.out.String(), "got terminated")
 	require.Equal(t, 128+int(syscall.SIGKILL), r.code)
+}
+
+// TestAWorkerThatHasOnlyJustBegun does not know SIGTERM yet: it ends all the same,
+// and that is no failure.
+func TestAWorkerThatHasOnlyJustBegun(t *testing.T) {
+	r := start(t, "knows no signals")
+	r.eventually("a worker runs", func() bool { return len(r.workers()) == 1 })
+	r.stop()
+	require.Zero(t, r.code)
 }
 
 func TestASecondSignalEndsAtOnce(t *testing.T) {

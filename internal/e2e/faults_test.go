@@ -84,7 +84,11 @@ func init() {
 
 // hangUp closes the connection of a request, so that the peer sees a reset.
 func hangUp(w http.ResponseWriter) {
-	c, _, err := w.(http.Hijacker).Hijack()
+	h, ok := w.(http.Hijacker)
+	if !ok {
+		return // of an answer that nobody was to get
+	}
+	c, _, err := h.Hijack()
 	if err != nil {
 		return
 	}

@@ -52,6 +52,8 @@ type OutputStatus struct {
 	// disk.
 	QueuedBytes int64 `json:"queued_bytes"`
 	DiskBytes   int64 `json:"disk_bytes"`
+	// DiskError is why the disk cache could not be used within the last minute.
+	DiskError string `json:"disk_error,omitempty"`
 }
 
 func (a *agent) status() Status {
@@ -74,6 +76,9 @@ func (a *agent) status() Status {
 		o := active.outlets[name]
 		os := OutputStatus{Name: name, Type: active.file.Outputs[name].Type}
 		os.QueuedBytes, os.DiskBytes = o.Queued()
+		if err := o.DiskError(); err != nil {
+			os.DiskError = err.Error()
+		}
 		if err, since := o.Health(); err != nil {
 			os.Error, os.FailingSince = err.Error(), since
 		}

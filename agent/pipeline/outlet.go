@@ -60,7 +60,8 @@ type Outlet struct {
 	mu      sync.Mutex
 	failing error     // the last attempt's error, nil when it was delivered
 	since   time.Time // since when it fails
-	disk    error     // why the disk cannot be used, nil while it can
+	disk    error     // why the disk could not be used,
+	diskAt  time.Time // at that time
 }
 
 // refusedPause is how long a payload waits that was refused for good, and cannot
@@ -142,16 +143,33 @@ func (o *Outlet) lost(l queue.Loss) {
 	}).Error("a batch that waited on the disk will not be delivered")
 }
 
-// diskFails tells of a disk that cannot be used, once until it can be again.
+// diskFails tells of a disk that cannot be used, once a minute.
 func (o *Outlet) diskFails(err error) {
+	now := time.Now()
 	o.mu.Lock()
-	was := o.disk
+	news := now.Sub(o.diskAt) >= diskNews
 	o.disk = err
+	if news {
+		o.diskAt = now
+	}
 	o.mu.Unlock()
-	if was == nil {
+	if news {
 		o.c.Log.WithError(err).WithField("output", o.name).
 			Error("the disk cache cannot be used: while the output is away, logs wait in their files; free space, or look at the disk")
 	}
+}
+
+// diskNews is how long a failure of the disk is told of.
+const diskNews = time.Minute
+
+// DiskError is why the disk cache could not be used within the last minute.
+func (o *Outlet) DiskError() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if time.Since(o.diskAt) > diskNews {
+		return nil
+	}
+	return o.disk
 }
 
 // Close lets Run return when everything is delivered.

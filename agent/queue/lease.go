@@ -27,7 +27,7 @@ func (q *Queue) Take(ctx context.Context) (*Lease, error) {
 		q.mu.Lock()
 		l, from := q.nextLocked(now)
 		work := q.work
-		ended := l == nil && q.closed && q.bytes == 0
+		ended := l == nil && q.closed && q.safeLocked(now)
 		load := l == nil && !ended && q.loadsLocked(now)
 		q.loading = q.loading || load
 		spill := false

@@ -99,6 +99,19 @@ func (q *Queue) lagsLocked(now time.Time) (due bool, at time.Time) {
 	return !now.Before(at), at
 }
 
+// safeLocked reports whether a closed queue needs its senders no more: nothing is
+// in memory only, or attempts fail, and Shut can store what is.
+func (q *Queue) safeLocked(now time.Time) bool {
+	if q.bytes == 0 || q.spilled {
+		return true
+	}
+	if q.disk == nil || q.all.failures == 0 || q.disk.full(int(q.bytes)) {
+		return false
+	}
+	ok, _ := q.disk.ready(now)
+	return ok
+}
+
 // movedLocked lets go of what is on the disk now, and returns whom to tell, and
 // what of it has ended meanwhile.
 func (q *Queue) movedLocked(items []*item, places []place) (dones []func(error), over []place) {

@@ -60,6 +60,8 @@ const (
 	// segmentBytes is when a segment is closed. A whole one is deleted when the
 	// last of its records is delivered.
 	segmentBytes = 8 << 20
+	// segmentsMax bounds the segments that are open at once.
+	segmentsMax = 64
 	// brokenPause is how long a disk that failed is left alone.
 	brokenPause = 5 * time.Second
 )
@@ -137,7 +139,7 @@ func openSpool(d *Disk) (*spool, error) {
 				_ = s.fs.Remove(filepath.Join(s.dir, name)) // its segment was finished
 			}
 		case badSuffix:
-			s.closeFiles(s.adopt(id, badSuffix)) // its bytes count until somebody deletes it
+			s.adopt(id, badSuffix) // its bytes count until somebody deletes it
 		}
 	}
 	return s, nil
@@ -148,8 +150,8 @@ func openSpool(d *Disk) (*spool, error) {
 func (s *spool) adopt(id uint64, suffix string) *segment {
 	seg := &segment{id: id, records: -1}
 	if r, err := s.fs.Open(s.path(seg, suffix)); err == nil {
-		seg.reader = r
 		seg.size, _ = r.Size()
+		_ = r.Close() // there may be many
 	}
 	s.budget.used.Add(seg.size)
 	return seg
@@ -222,17 +224,16 @@ func (s *spool) writable(n int64) (*segment, error) {
 
 func (s *spool) create() (*segment, error) {
 	s.mu.Lock()
+	for _, old := range slices.Clone(s.segments) {
+		s.dropIfDone(old)
+	}
 	seg := &segment{id: s.nextID}
 	s.nextID++
 	s.mu.Unlock()
-	name := s.path(seg, segmentSuffix)
 	header := durable.AppendFrame(nil, []byte(segmentMagic+s.format))
-	f, err := durable.Replace(s.fs, name, header)
+	f, err := durable.Replace(s.fs, s.path(seg, segmentSuffix), header)
 	if err != nil {
 		return nil, err
-	}
-	if seg.reader, err = s.fs.Open(name); err != nil {
-		return nil, errors.Join(err, f.Close())
 	}
 	seg.size = int64(len(header))
 	s.budget.used.Add(seg.size)
@@ -320,7 +321,7 @@ func (s *spool) dropIfDone(seg *segment) {
 	s.closeFiles(seg)
 	// The segment goes first: acknowledgements without it harm nothing.
 	if err := s.fs.Remove(s.path(seg, segmentSuffix)); err != nil {
-		return // it is found finished at the next start
+		return // it is tried again when the next is made
 	}
 	_ = s.fs.SyncDir(s.dir)
 	_ = s.fs.Remove(s.path(seg, finishedSuffix))
@@ -393,12 +394,14 @@ func (s *spool) next(newestFirst bool) *segment {
 func (s *spool) waiting() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	loaded, more := 0, false
 	for _, seg := range s.segments {
-		if !seg.loaded && (seg != s.live || seg.left() > 0) {
-			return true
+		if seg.loaded && seg.left() > 0 {
+			loaded++
 		}
+		more = more || !seg.loaded && (seg != s.live || seg.left() > 0)
 	}
-	return false
+	return more && loaded < segmentsMax
 }
 
 // load reads what a sealed segment has, and calls each for what is not finished.
@@ -427,12 +430,10 @@ func (s *spool) load(seg *segment, each func(*head, place)) (res scanResult, err
 	return res, nil
 }
 
-// open makes a segment readable that could not be opened before.
+// open makes a segment readable. The size of one that this process has written is
+// known: what may be behind it was given back.
 func (s *spool) open(seg *segment) (err error) {
-	if seg.reader != nil {
-		return nil
-	}
-	if seg.reader, err = s.fs.Open(s.path(seg, segmentSuffix)); err == nil {
+	if seg.reader, err = s.fs.Open(s.path(seg, segmentSuffix)); err == nil && seg.records < 0 {
 		seg.size, err = seg.reader.Size()
 	}
 	return err
@@ -502,7 +503,7 @@ func (s *spool) empty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seg := range s.segments {
-		if seg != s.live || seg.left() > 0 {
+		if seg.records < 0 || seg.left() > 0 {
 			return false
 		}
 	}

@@ -112,6 +112,9 @@ func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 			state = fmt.Sprintf("FAILS since %s: %s", o.FailingSince.Local().Format(time.TimeOnly), o.Error)
 		}
 		_, _ = fmt.Fprintf(w, "output %s (%s) %s · %s waiting%s\n", o.Name, o.Type, state, humanize.IBytes(uint64(o.QueuedBytes)), onDisk(o.DiskBytes))
+		if o.DiskError != "" {
+			_, _ = fmt.Fprintf(w, "  its disk cache FAILS: %s\n", o.DiskError)
+		}
 	}
 	printLimits(w, s.Limits)
 	if l := s.Lost; l.Ranges > 0 {

@@ -62,12 +62,29 @@ var proxyAnswers = []struct {
 	status int
 	code   string
 }{
-	{500, "InternalServerError"}, {502, ""}, {503, "ServerBusy"}, {504, ""}, {429, ""}, {408, ""},
-	{403, "WriteQuotaExceed"}, {403, "ShardWriteQuotaExceed"}, {403, "ProjectForbidden"},
-	{401, "Unauthorized"}, {401, "SignatureNotMatch"}, {403, "InvalidAccessKeyId"},
-	{400, "RequestTimeExpired"}, {404, "LogStoreNotExist"}, {404, "ProjectNotExist"}, {404, ""},
-	{400, "ShardNotExist"}, {400, "PostBodyTooLarge"}, {413, ""}, {400, "PostBodyUncompressError"}, {400, "InvalidCompressType"},
-	{400, "MissingDate"}, {418, ""},
+	{500, "InternalServerError"},
+	{502, ""},
+	{503, "ServerBusy"},
+	{504, ""},
+	{429, ""},
+	{408, ""},
+	{403, "WriteQuotaExceed"},
+	{403, "ShardWriteQuotaExceed"},
+	{403, "ProjectForbidden"},
+	{401, "Unauthorized"},
+	{401, "SignatureNotMatch"},
+	{403, "InvalidAccessKeyId"},
+	{400, "RequestTimeExpired"},
+	{404, "LogStoreNotExist"},
+	{404, "ProjectNotExist"},
+	{404, ""},
+	{400, "ShardNotExist"},
+	{400, "PostBodyTooLarge"},
+	{413, ""},
+	{400, "PostBodyUncompressError"},
+	{400, "InvalidCompressType"},
+	{400, "MissingDate"},
+	{418, ""},
 }
 
 func init() {

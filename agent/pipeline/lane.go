@@ -144,10 +144,14 @@ func (p *Pipeline) handle(hard context.Context, l *lane, d parcel) {
 			a(err)
 		}
 	}
+	sent := true
 	for i := range p.c.Outlets {
 		for j := range parts {
-			p.deliver(hard, l, delivery{ctx: d.ctx, outlet: i, part: &parts[j], report: report})
+			sent = p.deliver(hard, l, delivery{ctx: d.ctx, outlet: i, part: &parts[j], report: report}) && sent
 		}
+	}
+	if sent {
+		origin.Ledger.Sent.Add(records, bytes)
 	}
 	b.Release()
 	report.one(nil)
@@ -167,8 +171,9 @@ type part struct {
 	route uint8
 }
 
-// deliver encodes a part and gives it to the outlet's queue.
-func (p *Pipeline) deliver(hard context.Context, l *lane, d delivery) {
+// deliver encodes a part and gives it to the outlet's queue, and reports whether
+// that has it.
+func (p *Pipeline) deliver(hard context.Context, l *lane, d delivery) bool {
 	payload, err := p.encode(l, d)
 	if err == nil && len(payload) > 0 {
 		e := queue.Entry{Payload: payload, Label: p.label(d.part)}
@@ -177,6 +182,7 @@ func (p *Pipeline) deliver(hard context.Context, l *lane, d delivery) {
 	if err != nil || len(payload) == 0 { // nothing was queued: this is the outlet's word
 		d.report.one(err)
 	}
+	return err == nil
 }
 
 // label says what the payload of a part is.

@@ -60,6 +60,7 @@ func (g *generation) imbalance() string {
 // were read. A ledger in which nobody counts is not compared.
 func unequal(l *record.Ledger, read int64) string {
 	framed, reshaped, acked := l.Framed.Records.Load(), l.Reshaped.Load(), l.Acked.Records.Load()
+	sent, sentBytes := l.Sent.Records.Load(), l.Sent.Bytes.Load()
 	became := l.Parsed.Records.Load() + l.Failed.Records.Load() + l.Filtered.Records.Load()
 	bytes := l.Parsed.Bytes.Load() + l.Failed.Bytes.Load() + l.Filtered.Bytes.Load()
 	switch framedBytes, ackedBytes := l.Framed.Bytes.Load(), l.Acked.Bytes.Load(); {
@@ -67,6 +68,8 @@ func unequal(l *record.Ledger, read int64) string {
 		return ""
 	case framed+reshaped != became:
 		return fmt.Sprintf("%d records were framed and %d added by modules, but %d were parsed, failed or filtered", framed, reshaped, became)
+	case sent != framed || sentBytes != read:
+		return fmt.Sprintf("%d records and %d bytes were framed and read, but %d and %d given to the outputs", framed, read, sent, sentBytes)
 	case acked != framed:
 		return fmt.Sprintf("%d records were framed, but %d acknowledged", framed, acked)
 	case bytes != read:

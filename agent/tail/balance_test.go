@@ -26,6 +26,7 @@ func (b *bookkeeper) Lines(_ context.Context, l *Lines, done func(bool)) error {
 	ledger.Parsed.Add(len(l.Lines), size)
 	finish := func(ok bool) {
 		if ok {
+			ledger.Sent.Add(len(l.Lines), size)
 			ledger.Acked.Add(len(l.Lines), size)
 		}
 		done(ok)
@@ -83,7 +84,7 @@ func TestBalance_HoldsWhateverHappens(t *testing.T) {
 	r.read(b)
 	s := statusOf(r, r.path("app.log"))
 	require.EqualValues(t, 5, s.Framed)
-	require.Equal(t, int64(len(lines(35, 40))), s.SentBytes)
+	require.Equal(t, int64(len(lines(35, 40))), s.AcknowledgedBytes)
 	require.Empty(t, s.Mismatch)
 }
 
@@ -118,16 +119,18 @@ func TestUnequal_NamesTheSum(t *testing.T) {
 			l.Framed.Add(2, 0)
 			l.Filtered.Add(1, 0)
 			l.Failed.Add(1, 0)
+			l.Sent.Add(2, 0)
 			l.Acked.Add(2, 0)
 		}, ""},
 		{"a lost record", func(l *record.Ledger) { l.Framed.Add(1, 0) }, "11 records were framed and 0 added by modules, but 10"},
+		{"not given to an output", func(l *record.Ledger) { l.Sent.Add(-1, 0) }, "10 records and 100 bytes were framed and read, but 9 and 100 given"},
 		{"acknowledged too early", func(l *record.Ledger) { l.Acked.Add(1, 0) }, "10 records were framed, but 11 acknowledged"},
 		{"bytes without a record", func(l *record.Ledger) { l.Filtered.Add(0, 1) }, "100 bytes were read, but 101 were parsed"},
 		{"bytes not acknowledged", func(l *record.Ledger) { l.Acked.Add(0, -1) }, "100 bytes were read, but 99 acknowledged"},
 		{"bytes framed twice", func(l *record.Ledger) { l.Framed.Add(0, 1) }, "100 bytes were read, but 101 framed"},
 	} {
 		l := &record.Ledger{}
-		for _, tally := range []*record.Tally{&l.Framed, &l.Parsed, &l.Acked} {
+		for _, tally := range []*record.Tally{&l.Framed, &l.Parsed, &l.Sent, &l.Acked} {
 			tally.Add(10, 100)
 		}
 		c.change(l)

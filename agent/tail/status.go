@@ -37,17 +37,20 @@ type FileStatus struct {
 	// SkippedNULs counts the bytes passed over at the start of the file.
 	SkippedNULs int64 `json:"skipped_nuls,omitempty"`
 	// Records by outcome, since this process reads the generation, and their bytes
-	// in the file. Those of Parsed include bytes that no record holds.
-	Framed        int64 `json:"framed"`
-	Parsed        int64 `json:"parsed"`
-	Failed        int64 `json:"failed"`
-	Filtered      int64 `json:"filtered"`
-	Sent          int64 `json:"acknowledged"`
-	FramedBytes   int64 `json:"framed_bytes"`
-	ParsedBytes   int64 `json:"parsed_bytes"`
-	FailedBytes   int64 `json:"failed_bytes"`
-	FilteredBytes int64 `json:"filtered_bytes"`
-	SentBytes     int64 `json:"acknowledged_bytes"`
+	// in the file. Those of Parsed include bytes that no record holds. Sent ones were
+	// given to all outputs; acknowledged ones were delivered, or are safe on the disk.
+	Framed            int64 `json:"framed"`
+	Parsed            int64 `json:"parsed"`
+	Failed            int64 `json:"failed"`
+	Filtered          int64 `json:"filtered"`
+	Sent              int64 `json:"sent"`
+	Acknowledged      int64 `json:"acknowledged"`
+	FramedBytes       int64 `json:"framed_bytes"`
+	ParsedBytes       int64 `json:"parsed_bytes"`
+	FailedBytes       int64 `json:"failed_bytes"`
+	FilteredBytes     int64 `json:"filtered_bytes"`
+	SentBytes         int64 `json:"sent_bytes"`
+	AcknowledgedBytes int64 `json:"acknowledged_bytes"`
 	// Reshaped is how many records modules have added by splitting, less those
 	// that they joined: Framed and Reshaped are Parsed, Failed and Filtered.
 	Reshaped int64 `json:"reshaped,omitempty"`
@@ -109,9 +112,11 @@ func (g *generation) status() FileStatus {
 	}
 	if l := g.origin.Ledger; l != nil {
 		s.Framed, s.Parsed = l.Framed.Records.Load(), l.Parsed.Records.Load()
-		s.Failed, s.Filtered, s.Sent = l.Failed.Records.Load(), l.Filtered.Records.Load(), l.Acked.Records.Load()
+		s.Failed, s.Filtered = l.Failed.Records.Load(), l.Filtered.Records.Load()
+		s.Sent, s.Acknowledged = l.Sent.Records.Load(), l.Acked.Records.Load()
 		s.FramedBytes, s.ParsedBytes = l.Framed.Bytes.Load(), l.Parsed.Bytes.Load()
-		s.FailedBytes, s.FilteredBytes, s.SentBytes = l.Failed.Bytes.Load(), l.Filtered.Bytes.Load(), l.Acked.Bytes.Load()
+		s.FailedBytes, s.FilteredBytes = l.Failed.Bytes.Load(), l.Filtered.Bytes.Load()
+		s.SentBytes, s.AcknowledgedBytes = l.Sent.Bytes.Load(), l.Acked.Bytes.Load()
 		s.Reshaped = l.Reshaped.Load()
 	}
 	s.Lag = max(0, s.Size-s.Acked)

@@ -68,7 +68,7 @@ func (a *agentProcess) sent(pipeline string, n int) func() bool {
 	return func() bool {
 		a.t.Helper()
 		files := a.files(pipeline)
-		return len(files) == 1 && files[0].Sent >= int64(n)
+		return len(files) == 1 && files[0].Acknowledged >= int64(n)
 	}
 }
 
@@ -177,7 +177,7 @@ func (a *agentProcess) delivers() bool {
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(s.Pipelines[0].Files, func(f tail.FileStatus) bool { return f.Sent > 0 })
+	return slices.ContainsFunc(s.Pipelines[0].Files, func(f tail.FileStatus) bool { return f.Acknowledged > 0 })
 }
 
 // TestAModuleThatJoinsLinesIsKilled follows stack traces while the agent is killed

@@ -104,7 +104,7 @@ func TestAReloadChangesOnlyWhatIsDifferent(t *testing.T) {
 		require.Empty(t, a.configure(pipelines(v)).Error)
 		a.eventually("the new version delivers", func() bool {
 			s, err := a.status()
-			return err == nil && len(s.Pipelines[0].Files) == 1 && s.Pipelines[0].Files[0].Sent > 0
+			return err == nil && len(s.Pipelines[0].Files) == 1 && s.Pipelines[0].Files[0].Acknowledged > 0
 		})
 	}
 	good, err := os.ReadFile(a.config)

@@ -139,9 +139,9 @@ func (a *agentProcess) requireBalance(t *testing.T) {
 		for _, f := range p.Files {
 			require.Empty(t, f.Mismatch)
 			require.Equal(t, f.Framed+f.Reshaped, f.Parsed+f.Failed+f.Filtered)
-			require.Equal(t, f.Framed, f.Sent)
+			require.Equal(t, f.Framed, f.Acknowledged)
 			require.Equal(t, f.Read, f.ParsedBytes+f.FailedBytes+f.FilteredBytes)
-			require.Equal(t, f.Read, f.SentBytes)
+			require.Equal(t, f.Read, f.AcknowledgedBytes)
 			require.Equal(t, f.Size, f.Read)
 		}
 	}

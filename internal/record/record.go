@@ -109,11 +109,12 @@ type Origin struct {
 	Ledger *Ledger
 }
 
-// Ledger counts records and their source bytes by outcome. Framed, with Reshaped,
+// Ledger counts records and their source bytes by outcome. Sent ones were given to
+// the queues of all outputs, acknowledged ones are delivered or durable there. Framed, with Reshaped,
 // equals the sum of Parsed, Failed, Filtered and what is still under way. Safe
 // for concurrent use.
 type Ledger struct {
-	Framed, Parsed, Failed, Filtered, Acked Tally
+	Framed, Parsed, Failed, Filtered, Sent, Acked Tally
 	// Reshaped is how many records processors have added by splitting, less those
 	// that they have joined to others: Framed and Reshaped equal the sum.
 	Reshaped atomic.Int64

@@ -103,10 +103,11 @@ type Queue struct {
 	mu      sync.Mutex
 	opened  bool
 	closed  bool
-	moving  bool // memory is being written to the disk
-	loading bool // the disk is being read
-	spilled bool // what is put goes to the disk
-	putting int  // payloads on their way to the disk
+	moving  bool      // memory is being written to the disk
+	movable time.Time // not tried before, after a failure
+	loading bool      // the disk is being read
+	spilled bool      // what is put goes to the disk
+	putting int       // payloads on their way to the disk
 	bytes   int64
 	seq     uint64
 	lanes   []*lane // by number

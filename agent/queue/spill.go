@@ -61,6 +61,7 @@ func (q *Queue) spill() {
 	}
 	q.mu.Lock()
 	q.moving = false
+	q.movable = time.Now().Add(patience)
 	var dones []func(error)
 	var over []place
 	if err == nil {
@@ -96,6 +97,7 @@ func (q *Queue) lagsLocked(now time.Time) (due bool, at time.Time) {
 	if !ok || q.disk.full(int(q.bytes)) {
 		return false, later(from, now.Add(lagMax))
 	}
+	at = later(at, q.movable)
 	return !now.Before(at), at
 }
 

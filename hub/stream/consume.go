@@ -219,6 +219,7 @@ func (p *pass) write(ctx context.Context) error {
 	if n == 0 {
 		return nil
 	}
+	p.s.o.step(stepWrite)
 	if err := p.s.o.Writer.Write(ctx, p.build.rows); err != nil {
 		return err
 	}
@@ -237,6 +238,7 @@ func (p *pass) flush(ctx context.Context) error {
 		return err
 	}
 	p.flushAt = time.Time{}
+	p.s.o.step(stepFlush)
 	if err := p.s.o.Writer.Flush(ctx); err != nil {
 		return err
 	}
@@ -266,6 +268,7 @@ func (p *pass) seal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.s.o.step(stepSeal)
 	settle, err := p.s.o.Writer.Seal(ctx)
 	if err != nil {
 		return err
@@ -273,13 +276,16 @@ func (p *pass) seal(ctx context.Context) error {
 	last := p.last
 	p.sealed, p.settling = last, true
 	p.wait.Go(func() {
+		p.s.o.step(stepSettle)
 		err := settle(ctx)
 		if err == nil {
 			err = p.s.save(ctx, changed, last)
 		}
 		if err == nil {
+			p.s.o.step(stepPurge)
 			err = p.s.purge(ctx)
 		}
+		p.s.o.step(stepDone)
 		p.settled <- err
 	})
 	return nil
@@ -330,6 +336,7 @@ func (s *Stream) save(ctx context.Context, changed map[string][]byte, last uint6
 		futures = futures[:0]
 		return nil
 	}
+	s.o.step(stepLedger)
 	for key, value := range changed {
 		f, err := s.bus.js.PublishAsync("$KV."+ledgerBucket+"."+key, value)
 		if err != nil {
@@ -344,6 +351,7 @@ func (s *Stream) save(ctx context.Context, changed map[string][]byte, last uint6
 	if err := settle(); err != nil {
 		return err
 	}
+	s.o.step(stepApplied)
 	if err := s.saveNumber(ctx, "applied", last); err != nil {
 		return err
 	}
@@ -388,6 +396,7 @@ func (p *pass) take(ctx context.Context, m jetstream.Msg) error {
 	}
 	if seq > p.s.mark {
 		p.s.mark = seq + markStep
+		p.s.o.step(stepMark)
 		if err := p.s.saveNumber(ctx, "mark", p.s.mark); err != nil {
 			return err
 		}

@@ -68,7 +68,25 @@ type Options struct {
 	// VisibleAfter is how long the store takes to show rows after Flush.
 	VisibleAfter time.Duration
 	Log          logrus.FieldLogger
+
+	// step is told of each step towards the disk before it is taken, and after
+	// the last: tests end the process there.
+	step func(name string)
 }
+
+// The steps of a batch to the disk, in order.
+const (
+	stepPublish = "publish"
+	stepMark    = "mark"
+	stepWrite   = "write"
+	stepFlush   = "flush"
+	stepSeal    = "seal"
+	stepSettle  = "settle"
+	stepLedger  = "ledger"
+	stepApplied = "applied"
+	stepPurge   = "purge"
+	stepDone    = "done"
+)
 
 var (
 	// ErrFull says that the stream has no room: the store is slower than the
@@ -112,6 +130,9 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 		o.DiskBytesMax = 8 << 30
 	}
 	o.Replicas = max(o.Replicas, 1)
+	if o.step == nil {
+		o.step = func(string) {}
+	}
 	b, err := openBus(ctx, &o)
 	if err != nil {
 		return nil, err
@@ -239,6 +260,7 @@ func (s *Stream) Publish(ctx context.Context, b *Batch) (repeat bool, err error)
 	if mid := id.messageID(); mid != "" {
 		opts = append(opts, jetstream.WithMsgID(mid))
 	}
+	s.o.step(stepPublish)
 	ack, err := s.bus.js.PublishMsg(ctx, m, opts...)
 	if err != nil {
 		if isFull(err) {

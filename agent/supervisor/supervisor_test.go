@@ -41,7 +41,7 @@ func work(how string) int {
 	fmt.Println("worker", os.Getpid())
 	if how == "knows no signals" {
 		signal.Reset()
-		select {}
+		<-time.After(time.Hour)
 	}
 	if how == "panics" {
 		panic("something is wrong")

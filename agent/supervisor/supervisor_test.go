@@ -37,10 +37,12 @@ func work(how string) int {
 		fmt.Println("bad configuration")
 		return 78
 	}
+	if how == "knows no signals" {
+		signal.Reset()
+	}
 	pulse.Ready()
 	fmt.Println("worker", os.Getpid())
 	if how == "knows no signals" {
-		signal.Reset()
 		<-time.After(time.Hour)
 	}
 	if how == "panics" {

@@ -84,6 +84,9 @@ func newOutletMetrics(name string) (*outletMetrics, error) {
 	m.sent.Add(ctx, 0, m.ok)
 	m.sent.Add(ctx, 0, m.failed)
 	m.refused.Add(ctx, 0, m.all)
+	for _, reason := range []queue.LossReason{queue.Expired, queue.Damaged, queue.SetAside} {
+		m.lost(queue.Loss{Reason: reason})
+	}
 	m.errors.Add(ctx, 0, m.component)
 	return m, nil
 }

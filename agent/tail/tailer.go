@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
@@ -121,6 +122,7 @@ func New(config Config, store *checkpoint.Store, log logrus.FieldLogger) (*Taile
 	if t.mismatches, err = telemetry.LedgerMismatch.Counter(); err != nil {
 		return nil, fmt.Errorf("cannot make the metrics of a tailer: %w", err)
 	}
+	t.mismatches.Add(context.Background(), 0, metric.WithAttributes(attribute.String("pipeline", config.Pipeline))) // so that its first has a rate
 	for range config.Readers {
 		t.readers = append(t.readers, newReader(t))
 	}

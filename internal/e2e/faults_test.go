@@ -82,7 +82,6 @@ var proxyAnswers = []struct {
 	{400, "PostBodyTooLarge"},
 	{413, ""},
 	{400, "PostBodyUncompressError"},
-	{400, "InvalidCompressType"},
 	{400, "MissingDate"},
 	{418, ""},
 }

@@ -218,6 +218,13 @@ func TestWhatABoundForcesOutIsReportedExactly(t *testing.T) {
 		lost[l.Generation] = append(lost[l.Generation], [2]int64{l.Start, l.End})
 		lostBytes += l.End - l.Start
 	}
+	h.eventually("the store has what the hub took", func() bool {
+		sum := lostBytes
+		for _, r := range h.records(t, "store") {
+			sum += int64(len(r["_msg"])) + 1
+		}
+		return sum >= written(w.lines)
+	})
 	there := map[int]bool{}
 	var thereBytes int64
 	for _, r := range h.records(t, "store") {

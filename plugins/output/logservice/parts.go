@@ -110,6 +110,16 @@ func (s *splitter) part(ctx context.Context, from, to int) error {
 		s.refuse(from, to, f)
 		return nil
 	case transport.Rejected:
+		if part.codec != loggroup.None {
+			plain := *part
+			plain.codec, plain.body = loggroup.None, s.raw
+			if err = s.output.post(ctx, &plain); err == nil {
+				return nil
+			}
+			if !errors.As(err, &f) || f.Class != transport.Rejected {
+				return s.output.explain(s.payload, f)
+			}
+		}
 		s.refuse(from, to, f)
 		return nil
 	}

@@ -50,9 +50,12 @@ func openState(dir string, wait time.Duration) (*state, error) {
 // lockPause is the time between two attempts to get a lock.
 const lockPause = 20 * time.Millisecond
 
+// ErrBusy is in the errors of Lock and Run when another agent has the state folder.
+var ErrBusy = errors.New("another agent runs on it")
+
 // Lock takes the lock of that name in a state folder, which it makes if need be,
 // until the file is closed or the process ends. While another process has it, it
-// waits, as long as wait.
+// waits, as long as wait, and then fails with ErrBusy.
 func Lock(dir, name string, wait time.Duration) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot create data_dir %s: %w", dir, err)
@@ -73,7 +76,7 @@ func Lock(dir, name string, wait time.Duration) (*os.File, error) {
 			return nil, fmt.Errorf("cannot lock data_dir %s: %w", dir, err)
 		case time.Now().After(until):
 			_ = lock.Close()
-			return nil, fmt.Errorf("cannot use data_dir %s: another agent runs on it; stop it, or give this one a folder of its own", dir)
+			return nil, fmt.Errorf("cannot use data_dir %s: %w; stop it, or give this one a folder of its own", dir, ErrBusy)
 		}
 	}
 }

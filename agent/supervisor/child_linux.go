@@ -21,3 +21,17 @@ func NameProcess(name string) {
 	_, _ = f.WriteString(name)
 	_ = f.Close()
 }
+
+// inherited is the pipe that the supervisor has left at a number. The programs
+// that the worker starts do not get it: they may outlive it.
+func inherited(fd int, name string) (*os.File, error) {
+	var stat syscall.Stat_t
+	if err := syscall.Fstat(fd, &stat); err != nil || stat.Mode&syscall.S_IFMT != syscall.S_IFIFO {
+		return nil, errNoSupervisor // the number may be anything of this process: it is left alone
+	}
+	syscall.CloseOnExec(fd)
+	if err := syscall.SetNonblock(fd, true); err != nil { // for deadlines, and for Close to end a Read
+		return nil, os.NewSyscallError("cannot use the pipe "+name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}

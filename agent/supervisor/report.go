@@ -19,63 +19,128 @@ const (
 	// tailBytes of what a worker wrote are kept for a report: a dump of some
 	// hundred goroutines.
 	tailBytes = 64 << 10
+	// causeBytes are kept of how a dump begins, which says what happened and
+	// where, however long the dump is.
+	causeBytes = 16 << 10
 	// reportsMax are kept, the newest.
 	reportsMax = 10
 	reportsDir = "crashes"
 )
 
-// tail passes a worker's output on and keeps its end.
+// causes begin the first line that a program in Go writes when it ends by a fault
+// or by a signal that asks where it is.
+var causes = [][]byte{
+	[]byte("panic: "), []byte("fatal error: "), []byte("runtime: "), []byte("SIGQUIT: "), []byte("SIGABRT: "), []byte("SIGSEGV: "), []byte("SIGBUS: "),
+}
+
+// tail passes on what a worker writes, in whole lines, and keeps its end. One
+// goroutine writes.
 type tail struct {
 	out io.Writer
 
-	mu   sync.Mutex
-	last []byte
+	mu    sync.Mutex
+	open  []byte // a line that has no end yet
+	last  []byte
+	cause []byte // how the dump begins, if one has begun
+	since int    // the bytes since then
 }
 
 // Write implements io.Writer. What cannot be passed on is kept all the same.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	_, _ = t.out.Write(p)
-	if t.last = append(t.last, p...); len(t.last) > 2*tailBytes {
-		t.last = append(t.last[:0], t.last[len(t.last)-tailBytes:]...)
+	t.open = append(t.open, p...)
+	n := bytes.LastIndexByte(t.open, '\n') + 1
+	if n == 0 && len(t.open) > tailBytes {
+		n = len(t.open)
+	}
+	lines := bytes.Clone(t.open[:n])
+	t.open = append(t.open[:0], t.open[n:]...)
+	t.keepLocked(lines)
+	t.mu.Unlock()
+	if n > 0 {
+		_, _ = t.out.Write(lines)
 	}
 	return len(p), nil
 }
 
-// lines are the last whole lines.
-func (t *tail) lines() []byte {
+// end passes on a last line that has no end.
+func (t *tail) end() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	b := t.last
-	if len(b) > tailBytes {
-		b = b[len(b)-tailBytes:]
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			b = b[i+1:]
-		}
+	open := len(t.open) > 0
+	t.mu.Unlock()
+	if open {
+		_, _ = t.Write([]byte{'\n'})
 	}
-	return bytes.Clone(b)
 }
 
-// report keeps what is known about the unexpected end of a worker.
-func (s *supervisor) report(w *worker, pause time.Duration) {
-	now := time.Now().UTC()
-	log := s.Log.WithField("pid", w.cmd.Process.Pid)
+func (t *tail) keepLocked(lines []byte) {
+	if t.last = append(t.last, lines...); len(t.last) > 2*tailBytes {
+		t.last = append(t.last[:0], t.last[len(t.last)-tailBytes:]...)
+	}
+	if t.since == 0 {
+		lines = lines[causeAt(lines):]
+	}
+	t.since += len(lines)
+	t.cause = append(t.cause, lines[:min(len(lines), causeBytes-len(t.cause))]...)
+}
+
+// causeAt is where a dump begins in whole lines, or their end.
+func causeAt(lines []byte) (at int) {
+	for line := range bytes.Lines(lines) {
+		for _, cause := range causes {
+			if bytes.HasPrefix(line, cause) {
+				return at
+			}
+		}
+		at += len(line)
+	}
+	return at
+}
+
+// hasDump reports whether a dump has begun.
+func (t *tail) hasDump() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.since > 0
+}
+
+// text is what a report says: the last whole lines, after the beginning of a dump
+// if they do not reach back so far.
+func (t *tail) text() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := t.last
+	if len(last) > tailBytes {
+		last = last[len(last)-tailBytes:]
+		if i := bytes.IndexByte(last, '\n'); i >= 0 {
+			last = last[i+1:]
+		}
+	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "wasmtail %s: the worker %d ended: %s\n", s.Version, w.cmd.Process.Pid, w.cmd.ProcessState)
+	if t.since > len(last) {
+		fmt.Fprintf(&b, "How its dump begins:\n\n%s\n", t.cause)
+	}
+	b.WriteString("What it wrote last:\n\n")
+	b.Write(last)
+	return b.Bytes()
+}
+
+// report keeps what is known about the unexpected end of a worker, and says where.
+func (s *supervisor) report(w *worker) {
+	now := time.Now().UTC()
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "wasmtail %s: the worker %d ended: %s\n", s.Version, w.pid(), w.cmd.ProcessState)
 	if w.why != "" {
 		fmt.Fprintf(&b, "why: %s\n", w.why)
 	}
-	fmt.Fprintf(&b, "at: %s, after %s\nrestarts before: %d\n\nWhat it wrote last:\n\n", now.Format(time.RFC3339Nano),
-		time.Since(w.started).Round(time.Millisecond), s.restarts)
-	b.Write(w.tail.lines())
-	path := filepath.Join(s.Dir, reportsDir, fmt.Sprintf("%s-%d.txt", now.Format("20060102T150405.000Z"), w.cmd.Process.Pid))
+	fmt.Fprintf(&b, "at: %s, after %s\nrestarts before: %d\n\n", now.Format(time.RFC3339Nano), w.ran.Round(time.Millisecond), s.restarts)
+	b.Write(w.tail.text())
+	path := filepath.Join(s.Dir, reportsDir, fmt.Sprintf("%s-%d.txt", now.Format("20060102T150405.000Z"), w.pid()))
 	if err := keepReport(path, b.Bytes()); err != nil {
-		log.WithError(err).Error("the report of a crash cannot be kept")
-	} else {
-		log = log.WithField("report", path)
+		s.Log.WithField("pid", w.pid()).WithError(err).Error("the report of a crash cannot be kept")
+		return
 	}
-	log.WithField("state", w.cmd.ProcessState.String()).Errorf("the worker ended; it is started again in %s", pause)
+	w.report = path
 }
 
 func keepReport(path string, text []byte) error {

@@ -1,25 +1,23 @@
 // Package supervisor runs a worker as a child process, and starts it again when
 // it dies or is stuck.
 //
-// It promises that a worker which has once been ready comes back, after 0.2 s at
-// first and never more than 30 s, that one which fails before that ends the
-// supervisor with its exit code, that of every unexpected end a report is kept
-// with the last lines the worker wrote, and that no worker outlives it unasked:
-// one whose supervisor is gone is told by SIGTERM and by its pipe. It does not
-// know what the worker does.
+// It promises that a worker which dies comes back, after 0.2 s at first and never
+// more than 30 s; that one which gives up before any was ready ends the supervisor
+// with its exit code; that of every unexpected end a report is kept with the last
+// lines the worker wrote; and that no worker outlives it unasked: one whose
+// supervisor is gone is told by SIGTERM and by a pipe. It does not know what the
+// worker does.
 //
-// Run uses the calling goroutine, which it binds to its thread, and one more for
-// each worker's output, pulse and end; all have ended when it returns.
+// Run uses the calling goroutine, which it binds to its thread, and two more for
+// each worker's signs and end, which have ended when it returns.
 package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -36,29 +34,38 @@ type Options struct {
 	Dir string
 	// Version is named in reports.
 	Version string
-	Log     logrus.FieldLogger
-	// Out takes what the worker writes to its standard error and output.
-	Out io.Writer
+	// Log takes what the supervisor has to say. What the worker writes to its
+	// standard error goes where the log goes, which must not block for long: see
+	// Relay.
+	Log *logrus.Logger
+	// Stdout is given to the worker; nil is none.
+	Stdout *os.File
 	// StopTimeout is how long a worker may take to end once it was asked to.
 	StopTimeout time.Duration
-	// StuckAfter is how long a worker may be silent before it counts as stuck.
+	// StuckAfter is how long a worker may be silent before it counts as stuck. It
+	// must be positive.
 	StuckAfter time.Duration
-	// Signals are passed on to the worker, but for SIGTERM and SIGINT, which end
-	// it and Run. A second one of these ends it at once.
+	// RanWell is after what time of running the pause is short again.
+	RanWell time.Duration
+	// FaultyCode is the exit code of a worker that cannot use its configuration:
+	// that is no crash, and no report is kept of it.
+	FaultyCode int
+	// Signals are passed on to a worker that is ready, but for SIGTERM and SIGINT,
+	// which end it and Run. A second one of these ends it at once. Between two
+	// workers any other signal ends the pause.
 	Signals <-chan os.Signal
 }
 
 const (
 	pauseMin = 200 * time.Millisecond
 	pauseMax = 30 * time.Second
-	// ranWell is after what time the pause is short again.
-	ranWell = time.Minute
 	// dumpTime is how long a stuck worker may take to say where it is stuck.
 	dumpTime = 5 * time.Second
+	// looksMax without a sign of life between them, and the worker is stuck. It is
+	// looks that are counted, and not time: while the supervisor is stopped, with
+	// the worker or without, it cannot know what the worker does.
+	looksMax = 10
 )
-
-// ErrStart wraps why a worker could not be started at all.
-var ErrStart = errors.New("cannot start the worker")
 
 // supervisor is the state of one Run.
 type supervisor struct {
@@ -66,147 +73,95 @@ type supervisor struct {
 	readyOnce bool // a worker has been ready
 	restarts  int
 	stopping  bool
+	atOnce    bool // a second signal has ended the worker
 }
 
-// Run keeps a worker running until a signal ends it, or ctx, or a worker ends
-// before any has been ready. It returns the exit code of the last worker.
+// Run keeps a worker running until a signal ends it, or ctx, or a worker gives up
+// before any has been ready. It returns the exit code of the last worker; an error
+// if the first one could not be started at all.
 func Run(ctx context.Context, o Options) (exitCode int, err error) {
 	// The system tells a child of the end of the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	s := &supervisor{Options: o}
-	for pause := pauseMin; ; {
+	for pause := pauseMin; ; pause = min(pauseMax, 2*pause) {
 		w, err := s.start()
 		if err != nil {
 			if !s.readyOnce {
 				return 0, err
 			}
-			s.Log.WithError(err).Error("the worker does not start; trying again")
+			s.Log.WithError(err).Errorf("the worker does not start; trying again in %s", pause)
 		} else {
 			s.watch(ctx, w)
-			if s.stopping && w.endedBy(syscall.SIGTERM) {
-				return 0, nil // it had only just begun, and knew no better way to end
+			if s.stopping || !s.readyOnce && !w.crashed() {
+				return s.lastCode(w), nil
 			}
-			if s.stopping || !s.readyOnce {
-				return w.exitCode(), nil
-			}
-			if time.Since(w.started) >= ranWell {
+			if w.ran >= s.RanWell {
 				pause = pauseMin
 			}
-			s.report(w, pause)
+			s.explain(w, pause)
 		}
 		if !s.sleep(ctx, pause) {
 			return 0, nil
 		}
 		s.restarts++
-		pause = min(pauseMax, 2*pause)
 	}
+}
+
+// lastCode is the exit code of a worker that is not started again.
+func (s *supervisor) lastCode(w *worker) int {
+	if s.stopping && w.endedBy(syscall.SIGTERM) {
+		return 0 // it had only just begun, and knew no better way to end
+	}
+	if s.stopping && w.crashed() && !s.atOnce {
+		s.report(w)
+		s.Log.WithField("pid", w.pid()).WithField("report", w.report).Errorf("the worker did not end as it should: %s", w.cmd.ProcessState)
+	}
+	return w.exitCode()
+}
+
+// explain says why there is another worker, and keeps a report if it was a crash.
+func (s *supervisor) explain(w *worker, pause time.Duration) {
+	log := s.Log.WithField("pid", w.pid())
+	code := w.exitCode()
+	switch code {
+	case 0:
+		log.Warnf("the worker was ended by somebody else than its supervisor; it is started again in %s", pause)
+		return
+	case s.FaultyCode:
+		log.Errorf("the worker cannot use its configuration; it is started again in %s: mend it, SIGHUP tries at once", pause)
+		return
+	}
+	s.report(w)
+	if w.report != "" {
+		log = log.WithField("report", w.report)
+	}
+	log.WithField("state", w.cmd.ProcessState.String()).Errorf("the worker ended; it is started again in %s", pause)
 }
 
 // sleep waits before a restart, and reports whether there is to be one.
 func (s *supervisor) sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-			return true
-		case <-ctx.Done():
-			return false
-		case sig := <-s.Signals:
-			if ends(sig) {
-				return false
-			}
-		}
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case sig := <-s.Signals:
+		return !ends(sig) // a new worker reads its configuration anyway
 	}
 }
 
 func ends(sig os.Signal) bool { return sig == syscall.SIGTERM || sig == os.Interrupt }
 
-// worker is a running child.
-type worker struct {
-	cmd     *exec.Cmd
-	started time.Time
-	tail    *tail
-	pulse   chan struct{} // a value for each sign of life
-	ready   chan struct{} // closed when it is ready
-	ended   chan struct{} // closed when it has ended and all it wrote is passed on
-	why     string        // what was done to it, for the report
-}
-
-// start starts a worker, with the writing end of a pipe as its file 3.
-func (s *supervisor) start() (*worker, error) {
-	read, write, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStart, err)
-	}
-	w := &worker{
-		started: time.Now(), tail: &tail{out: s.Out},
-		pulse: make(chan struct{}, 1), ready: make(chan struct{}), ended: make(chan struct{}),
-	}
-	w.cmd = exec.Command(s.Command[0], s.Command[1:]...) //nolint:gosec // this program itself
-	w.cmd.Args[0] = s.Name
-	w.cmd.Stdout, w.cmd.Stderr = w.tail, w.tail
-	w.cmd.ExtraFiles = []*os.File{write}
-	w.cmd.SysProcAttr = childAttributes()
-	// What a worker's own children still hold of its output is not waited for.
-	w.cmd.WaitDelay = time.Second
-	if err := w.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", ErrStart, err), read.Close(), write.Close())
-	}
-	_ = write.Close() // the worker has its own
-	go w.listen(read)
-	go func() {
-		_ = w.cmd.Wait() // the state tells
-		close(w.ended)
-	}()
-	return w, nil
-}
-
-// listen passes signs of life on until the worker has ended.
-func (w *worker) listen(pipe *os.File) {
-	defer func() { _ = pipe.Close() }()
-	b := make([]byte, 16)
-	isReady := false
-	for {
-		n, err := pipe.Read(b)
-		for _, sign := range b[:n] {
-			if sign == signReady && !isReady {
-				isReady = true
-				close(w.ready)
-			}
-		}
-		if err != nil {
-			return
-		}
-		select {
-		case w.pulse <- struct{}{}:
-		default: // one waits to be seen
-		}
-	}
-}
-
-func (w *worker) exitCode() int {
-	if s := w.cmd.ProcessState; s.Exited() {
-		return s.ExitCode()
-	}
-	if s, ok := w.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
-		return 128 + int(s.Signal()) // as a shell has it
-	}
-	return 1
-}
-
-func (w *worker) endedBy(sig syscall.Signal) bool {
-	s, ok := w.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && s.Signaled() && s.Signal() == sig
-}
-
 // watch waits until the worker has ended, and ends it if it must.
 func (s *supervisor) watch(ctx context.Context, w *worker) {
-	silence := time.NewTimer(s.StuckAfter)
-	defer silence.Stop()
+	look := time.NewTicker(max(s.StuckAfter/looksMax, time.Millisecond))
+	defer look.Stop()
 	var deadline <-chan time.Time
-	stop, ready, stuck := ctx.Done(), w.ready, false
+	var held []os.Signal // until it is ready: they would end one that does not know them yet
+	stop, ready, quiet := ctx.Done(), w.ready, 0
 	end := func() {
 		s.stopping, stop = true, nil
 		_ = w.cmd.Process.Signal(syscall.SIGTERM)
@@ -218,30 +173,48 @@ func (s *supervisor) watch(ctx context.Context, w *worker) {
 			return
 		case <-ready:
 			s.readyOnce, ready = true, nil
-		case <-w.pulse:
-			silence.Reset(s.StuckAfter)
-		case <-silence.C:
-			stuck = true
-			w.why = fmt.Sprintf("it gave no sign of life for %s and was ended", s.StuckAfter)
-			s.Log.WithField("pid", w.cmd.Process.Pid).Error("the worker is stuck: " + w.why)
-			_ = w.cmd.Process.Signal(syscall.SIGQUIT) // a program in Go says where it is
-			deadline = time.After(dumpTime)
-		case <-deadline:
-			if !stuck {
-				s.Log.WithField("pid", w.cmd.Process.Pid).Error("the worker did not end in time and is killed; what it had not delivered is read again")
+			for _, sig := range held {
+				_ = w.cmd.Process.Signal(sig)
 			}
-			_ = w.cmd.Process.Kill()
+		case <-w.pulse:
+			quiet = 0
+		case <-look.C:
+			if quiet++; quiet == looksMax && w.why == "" && !s.stopping {
+				s.dump(w)
+				deadline = time.After(dumpTime)
+			}
+		case <-deadline:
+			s.kill(w)
 		case <-stop:
 			end()
 		case sig := <-s.Signals:
 			switch {
-			case !ends(sig):
-				_ = w.cmd.Process.Signal(sig)
-			case s.stopping:
+			case ends(sig) && s.stopping:
+				s.atOnce = true
 				_ = w.cmd.Process.Kill()
-			default:
+			case ends(sig):
 				end()
+			case ready == nil:
+				_ = w.cmd.Process.Signal(sig)
+			case !slices.Contains(held, sig):
+				held = append(held, sig)
 			}
 		}
 	}
+}
+
+// dump makes a stuck worker say where it is, and end.
+func (s *supervisor) dump(w *worker) {
+	w.why = fmt.Sprintf("it gave no sign of life for %s and was ended", s.StuckAfter)
+	s.Log.WithField("pid", w.pid()).Error("the worker is stuck: " + w.why)
+	_ = w.cmd.Process.Signal(syscall.SIGQUIT)
+}
+
+// kill ends a worker whose time is up.
+func (s *supervisor) kill(w *worker) {
+	if w.why == "" {
+		w.why = fmt.Sprintf("it did not end within %s and was killed; what it had not delivered is read again", s.StopTimeout)
+		s.Log.WithField("pid", w.pid()).Error("the worker is stuck: " + w.why)
+	}
+	_ = w.cmd.Process.Kill()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/internal/config"
 )
 
@@ -100,6 +101,8 @@ func exitCode(err error) int {
 		return exit.code
 	case errors.As(err, &faults):
 		return exitConfig
+	case errors.Is(err, agent.ErrBusy):
+		return exitTryLater
 	case errors.Is(err, os.ErrPermission):
 		return exitPermission
 	default:

@@ -30,8 +30,12 @@ const (
 	stuckAfter = time.Minute
 	// workerName is what the worker is called in the list of processes.
 	workerName = "wasmtail-worker"
-	// lockWait is how long a new worker waits for one whose supervisor was killed:
-	// that has stopTimeout to deliver what it has.
+	// ranWell is how long a worker must have run for the next pause to be short.
+	ranWell = time.Minute
+	// goneTimeout is how long a worker goes on whose supervisor is gone: nobody
+	// would end it if it were stuck.
+	goneTimeout = stopTimeout + time.Second
+	// lockWait is how long a new worker waits for one whose supervisor was killed.
 	lockWait = stopTimeout + 2*time.Second
 )
 
@@ -39,7 +43,7 @@ const (
 type runFlags struct {
 	config, logFormat      string
 	unsupervised, asWorker bool
-	stuckAfter             time.Duration
+	stuckAfter, ranWell    time.Duration
 }
 
 func (f *runFlags) load() (*config.File, error) {
@@ -75,8 +79,9 @@ second one ends them at once.`,
 	cmd.Flags().BoolVar(&f.unsupervised, "no-supervisor", false, "run in this process alone, where something else restarts it")
 	cmd.Flags().BoolVar(&f.asWorker, "worker", false, "run as the child of a supervisor")
 	cmd.Flags().DurationVar(&f.stuckAfter, "stuck-after", stuckAfter, "how long the worker may be silent")
+	cmd.Flags().DurationVar(&f.ranWell, "ran-well", ranWell, "how long the worker must run for the next pause to be short")
 	cmd.Flags().StringVar(&f.logFormat, "log-format", "", "in place of log.format")
-	for _, hidden := range []string{"worker", "stuck-after", "log-format"} {
+	for _, hidden := range []string{"worker", "stuck-after", "ran-well", "log-format"} {
 		if err := cmd.Flags().MarkHidden(hidden); err != nil {
 			panic("BUG: " + err.Error())
 		}
@@ -86,7 +91,21 @@ second one ends them at once.`,
 
 // supervise runs this program as a worker, and again when it dies.
 func supervise(ctx context.Context, file *config.File, f *runFlags) error {
-	log, err := telemetry.NewLogger(telemetry.LogOptions{Level: file.Log.Level, Format: file.Log.Format})
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+	if ctx.Err() != nil {
+		return nil // it was to end before these were looked at
+	}
+	signal.Ignore(syscall.SIGPIPE) // a log that nobody reads any more ends nothing
+	format := file.Log.Format
+	if format == "auto" && telemetry.IsTerminal(os.Stderr) {
+		format = "text"
+	}
+	relay := supervisor.NewRelay(os.Stderr)
+	go relay.Run()
+	defer relay.Close()
+	log, err := telemetry.NewLogger(telemetry.LogOptions{Level: file.Log.Level, Format: format, Out: relay})
 	if err != nil {
 		return &exitError{exitConfig, err}
 	}
@@ -97,21 +116,15 @@ func supervise(ctx context.Context, file *config.File, f *runFlags) error {
 	defer func() { _ = lock.Close() }()
 	runtime.GOMAXPROCS(1) // it waits, and passes on what the worker writes
 	debug.FreeOSMemory()  // what reading the configuration took
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
-	defer signal.Stop(signals)
-	format := file.Log.Format
-	if format == "auto" && telemetry.IsTerminal(os.Stderr) {
-		format = "text"
-	}
 	self, err := os.Executable()
 	if err != nil {
 		self = "/proc/self/exe"
 	}
 	code, err := supervisor.Run(context.WithoutCancel(ctx), supervisor.Options{
 		Command: []string{self, "run", "--worker", "-c", f.config, "--log-format", format},
-		Name:    workerName, Dir: file.DataDir, Version: version, Log: log, Out: os.Stderr,
-		StopTimeout: stopTimeout + 2*time.Second, StuckAfter: f.stuckAfter, Signals: signals,
+		Name:    workerName, Dir: file.DataDir, Version: version, Log: log, Stdout: os.Stdout,
+		StopTimeout: stopTimeout + 2*time.Second, StuckAfter: f.stuckAfter, RanWell: f.ranWell,
+		FaultyCode: exitConfig, Signals: signals,
 	})
 	if err != nil || code == 0 {
 		return err
@@ -124,10 +137,13 @@ func runWorker(ctx context.Context, file *config.File, f *runFlags) error {
 	o := agent.Options{File: file, Load: f.load}
 	if f.asWorker {
 		supervisor.NameProcess(workerName)
-		signal.Ignore(syscall.SIGPIPE) // a log that nobody reads any more does not end the delivery
-		var gone context.CancelCauseFunc
-		ctx, gone = context.WithCancelCause(ctx)
-		pulse := supervisor.NewPulse(func() { gone(errors.New("the supervisor is gone")) })
+		signal.Ignore(syscall.SIGPIPE) // as its supervisor does
+		pulse, err := supervisor.NewPulse()
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		defer func() { _ = pulse.Close() }()
+		ctx = untilGone(ctx, pulse)
 		ready := beatUntil(pulse)
 		defer ready()
 		o.Ready = func(string) {
@@ -141,6 +157,20 @@ func runWorker(ctx context.Context, file *config.File, f *runFlags) error {
 	defer signal.Stop(hangup)
 	o.Reload = hangup
 	return runAgent(ctx, o)
+}
+
+// untilGone is a context that ends when the supervisor is gone. The process then
+// has goneTimeout to end, too: nobody else would see to it.
+func untilGone(ctx context.Context, pulse *supervisor.Pulse) context.Context {
+	ctx, gone := context.WithCancelCause(ctx)
+	go func() {
+		if !pulse.Wait() {
+			return
+		}
+		gone(errors.New("the supervisor is gone"))
+		time.AfterFunc(goneTimeout, func() { os.Exit(exitInternal) })
+	}()
+	return ctx
 }
 
 // beatUntil gives signs of life until the agent does it by itself: compiling

@@ -86,6 +86,7 @@ func Run(ctx context.Context, o Options) (exitCode int, err error) {
 	s := &supervisor{Options: o}
 	for pause := pauseMin; ; pause = min(pauseMax, 2*pause) {
 		w, err := s.start()
+		ended := time.Now()
 		if err != nil {
 			if !s.readyOnce {
 				return 0, err
@@ -93,6 +94,7 @@ func Run(ctx context.Context, o Options) (exitCode int, err error) {
 			s.Log.WithError(err).Errorf("the worker does not start; trying again in %s", pause)
 		} else {
 			s.watch(ctx, w)
+			ended = time.Now()
 			if s.stopping || !s.readyOnce && !w.crashed() {
 				return s.lastCode(w), nil
 			}
@@ -101,7 +103,7 @@ func Run(ctx context.Context, o Options) (exitCode int, err error) {
 			}
 			s.explain(w, pause)
 		}
-		if !s.sleep(ctx, pause) {
+		if !s.sleep(ctx, pause-time.Since(ended)) { // a report may have taken long, on a busy disk
 			return 0, nil
 		}
 		s.restarts++

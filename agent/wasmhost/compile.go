@@ -34,36 +34,58 @@ const (
 )
 
 // compiled says which file of a module's folder holds its machine code, and what
-// the file must hash to: what is run must be what the compiler wrote.
+// the file must hash to: what is run must be what the compiler wrote. Metered is
+// the hash of what was compiled, which another version of the agent meters in
+// another way.
 type compiled struct {
-	File   string `json:"file"`
-	SHA256 string `json:"sha256"`
+	File    string `json:"file"`
+	SHA256  string `json:"sha256"`
+	Metered string `json:"metered"`
 }
 
-// compile sees to it that the folder of a metered module holds its machine code
-// for this processor, and returns the folder.
-func (h *Host) compile(ctx context.Context, metered []byte) (string, error) {
-	sum := sha256.Sum256(metered)
-	dir := filepath.Join(h.o.Dir, hex.EncodeToString(sum[:]))
-	if checkCompiled(dir) == nil {
-		return dir, nil
-	}
+// digest is the sha256 hash of b, in hex digits.
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// lookCompiled checks what the folder of a module holds while the caller does
+// something else, and returns where the caller must wait for the hash of what was
+// compiled. It is "" when there is nothing that may be run.
+func lookCompiled(dir string) <-chan string {
+	ready := make(chan string, 1)
+	go func() {
+		metered, _ := checkCompiled(dir) // what is wrong there is made anew
+		ready <- metered
+	}()
+	return ready
+}
+
+// compile makes the folder of a module anew, with the machine code of what it
+// became by metering, for this processor.
+func (h *Host) compile(ctx context.Context, metered []byte, dir string) error {
 	// What lies there is damaged, of another program version, or was never
 	// finished.
 	if err := os.RemoveAll(dir); err != nil {
-		return "", fmt.Errorf("cannot clear the folder of a compiled module: %w", err)
+		return fmt.Errorf("cannot clear the folder of a compiled module: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("cannot make the folder of a compiled module: %w", err)
+		return fmt.Errorf("cannot make the folder of a compiled module: %w", err)
 	}
 	if len(h.o.Compiler) == 0 {
 		if err := compileInto(ctx, metered, dir); err != nil {
-			return "", err
+			return err
 		}
 	} else if err := h.compileApart(ctx, metered, dir); err != nil {
-		return "", err
+		return err
 	}
-	return dir, checkCompiled(dir)
+	switch is, err := checkCompiled(dir); {
+	case err != nil:
+		return err
+	case is != digest(metered):
+		return errors.New("cannot use the compiled module: it is of another module")
+	}
+	return nil
 }
 
 // compileApart compiles in another process, and ends it when it takes too much.
@@ -127,7 +149,7 @@ func compileInto(ctx context.Context, metered []byte, dir string) (err error) {
 	if _, err := rt.CompileModule(ctx, metered); err != nil {
 		return fmt.Errorf("it is no valid module: %w", err)
 	}
-	return markCompiled(dir)
+	return markCompiled(dir, digest(metered))
 }
 
 // runtimeConfig are the settings that both the compiling process and the agent
@@ -141,8 +163,9 @@ func runtimeConfig(pagesMax uint32) wazero.RuntimeConfig {
 	return c
 }
 
-// markCompiled notes the file of machine code that lies in dir.
-func markCompiled(dir string) error {
+// markCompiled notes the file of machine code that lies in dir, and the hash of
+// what it was made from.
+func markCompiled(dir, metered string) error {
 	found, err := filepath.Glob(filepath.Join(dir, "*", "*"))
 	if err != nil || len(found) != 1 {
 		return fmt.Errorf("cannot find the compiled module: %d files in its folder, want 1", len(found))
@@ -155,7 +178,7 @@ func markCompiled(dir string) error {
 	if err != nil {
 		return fmt.Errorf("cannot name the compiled module: %w", err)
 	}
-	note, err := json.Marshal(compiled{File: rel, SHA256: sum})
+	note, err := json.Marshal(compiled{File: rel, SHA256: sum, Metered: metered})
 	if err != nil {
 		return fmt.Errorf("cannot note the compiled module: %w", err)
 	}
@@ -165,25 +188,25 @@ func markCompiled(dir string) error {
 	return nil
 }
 
-// checkCompiled is nil when dir holds machine code for this processor that is as
-// the compiler left it.
-func checkCompiled(dir string) error {
+// checkCompiled returns the hash of what was compiled into dir. It fails unless
+// dir holds machine code for this processor that is as the compiler left it.
+func checkCompiled(dir string) (metered string, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, markName()))
 	if err != nil {
-		return fmt.Errorf("cannot read what was compiled: %w", err)
+		return "", fmt.Errorf("cannot read what was compiled: %w", err)
 	}
 	var c compiled
 	if err := json.Unmarshal(text, &c); err != nil || !filepath.IsLocal(c.File) {
-		return fmt.Errorf("cannot read what was compiled: its note is damaged")
+		return "", fmt.Errorf("cannot read what was compiled: its note is damaged")
 	}
 	sum, err := HashFile(filepath.Join(dir, c.File))
 	if err != nil {
-		return err
+		return "", err
 	}
 	if sum != c.SHA256 {
-		return fmt.Errorf("cannot use the compiled module: it was changed since it was compiled")
+		return "", fmt.Errorf("cannot use the compiled module: it was changed since it was compiled")
 	}
-	return nil
+	return c.Metered, nil
 }
 
 // markName names the note of what was compiled, for this kind of processor: code

@@ -157,7 +157,7 @@ func (p *Parser) ready(current *Program) error {
 // start has an instance.
 func (p *Parser) start() (err error) {
 	if p.in == nil {
-		p.in, err = p.program.instantiate()
+		p.in, err = p.program.instance()
 		if err != nil {
 			p.in = nil
 			p.m.lose(faultStart, err)

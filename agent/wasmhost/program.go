@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
@@ -53,6 +54,7 @@ type Program struct {
 	rt      wazero.Runtime
 	cache   wazero.CompilationCache
 	code    wazero.CompiledModule
+	spare   chan *instance // holds the first instance until somebody needs one
 	config  []byte
 	source  string // "nginx 1.0.0 (1a2b3c4d)": how messages name it
 }
@@ -120,15 +122,23 @@ func (h *Host) load(ctx context.Context, s *Spec) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	dir := filepath.Join(h.o.Dir, sum)
+	ready := lookCompiled(dir) // beside the scan: nothing reads the code before both are done
 	metered, err := prepare(bin, s.Limits)
+	want := digest(metered)
+	found := <-ready
 	if err != nil {
 		return nil, fmt.Errorf("cannot use module %s: %w", s.Path, err)
 	}
-	dir, err := h.compile(ctx, metered)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use module %s: %w", s.Path, err)
+	if found != want {
+		if err := h.compile(ctx, metered, dir); err != nil {
+			return nil, fmt.Errorf("cannot use module %s: %w", s.Path, err)
+		}
 	}
-	p := &Program{SHA256: sum, spec: s, now: func() int64 { return h.o.Now().UnixNano() }, config: s.Config}
+	p := &Program{
+		SHA256: sum, spec: s, now: func() int64 { return h.o.Now().UnixNano() }, config: s.Config,
+		spare: make(chan *instance, 1),
+	}
 	if len(p.config) == 0 {
 		p.config = []byte("{}")
 	}
@@ -180,14 +190,28 @@ func (p *Program) build(ctx context.Context, metered []byte, dir string) (err er
 }
 
 // prove makes one instance, takes the schema from it, and lets it parse the
-// samples.
+// samples. One that has seen no line is as good as new, and kept.
 func (h *Host) prove(p *Program) error {
 	in, err := p.instantiate()
 	if err != nil {
 		return err
 	}
+	if len(p.spec.Samples) == 0 {
+		p.spare <- in
+		return nil
+	}
 	defer in.close()
 	return h.checkSamples(p, in)
+}
+
+// instance returns an instance that has seen no line.
+func (p *Program) instance() (*instance, error) {
+	select {
+	case in := <-p.spare:
+		return in, nil
+	default:
+		return p.instantiate()
+	}
 }
 
 // learn takes what the first instance says about itself, and compares later ones
@@ -261,6 +285,11 @@ func checkName(name string) error {
 
 func (p *Program) close() {
 	ctx := context.Background()
+	select {
+	case in := <-p.spare:
+		in.close()
+	default:
+	}
 	if p.rt != nil {
 		_ = p.rt.Close(ctx) // frees the instances; there is nothing to say about it
 	}

@@ -13,7 +13,8 @@
 // shared on the way of a batch. Modules get copies of lines; what comes back are
 // references into the host's own bytes, which live in the batch's arena.
 //
-// The only goroutine is the one that calls Host.Run.
+// Host.Run is the only work that goes on by itself. Each instance is called on a
+// goroutine of its own, and loading a module has a second one while it lasts.
 package wasmhost
 
 import (

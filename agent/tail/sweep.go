@@ -101,6 +101,13 @@ func (t *Tailer) sweepOne(g *generation, now int64) {
 	}
 }
 
+// underWay reports whether something of g was read and has no answer yet: it may
+// still be delivered, and is not lost.
+func (g *generation) underWay() bool {
+	_, _, open := g.source.Position()
+	return open > 0
+}
+
 // takeBack takes a generation away from its reader that was deleted and has waited
 // there for longer than it may be held: an output that takes nothing holds readers
 // up, and all that is queued behind.
@@ -117,7 +124,7 @@ func (t *Tailer) takeBack(g *generation, now int64) bool {
 	if g.goneSince == 0 {
 		g.goneSince = now
 	}
-	return now-g.goneSince >= int64(t.config.DeletedReleaseAfter) && g.reader.withdraw(g)
+	return now-g.goneSince >= int64(t.config.DeletedReleaseAfter) && !g.underWay() && g.reader.withdraw(g)
 }
 
 // lookAgain is how often a file that waits for its reader is asked for its names.

@@ -90,7 +90,7 @@ func (o *Outlet) Run(ctx context.Context) {
 	var senders sync.WaitGroup
 	for range max(1, o.c.Senders) {
 		senders.Go(func() {
-			for {
+			for ctx.Err() == nil { // what was given back must not be taken again
 				lease, err := o.queue.Take(ctx)
 				if err != nil {
 					return

@@ -218,6 +218,37 @@ func TestWhatWasNotSentIsGivenBackAtAHardStop(t *testing.T) {
 	})
 }
 
+// hanging is an output that never answers.
+type hanging struct{ *lines }
+
+func (hanging) Send(ctx context.Context, _ []byte) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestAnOutputThatHangsDoesNotKeepAnOutletFromStopping: what its senders give back
+// is not taken again.
+func TestAnOutputThatHangsDoesNotKeepAnOutletFromStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &numbered{sources: 2, batches: 1, records: 10}
+		o := outlet(t, "hangs", hanging{&lines{}}, nil)
+		p, err := pipeline.New(pipeline.Config{
+			Name: "p", Input: in, Log: discard(), Outlets: []*pipeline.Outlet{o},
+			NewStages: func() ([]pipeline.Stage, error) { return nil, nil },
+		})
+		require.NoError(t, err)
+		hard, stopNow := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { o.Run(hard) })
+		require.NoError(t, p.Run(t.Context(), hard))
+		synctest.Wait()
+		stopNow()
+		running.Wait()
+		require.EqualValues(t, 2, in.lost.Load(), "given back, to be read again")
+		require.Zero(t, in.acked.Load())
+	})
+}
+
 // TestAPipelineThatEndsLeavesTheOutletToOthers stops one of two pipelines of an
 // output that is away: what it had waiting is given back, the other's is not.
 func TestAPipelineThatEndsLeavesTheOutletToOthers(t *testing.T) {

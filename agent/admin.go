@@ -88,12 +88,20 @@ func (a *agent) adminHandler() http.Handler {
 	return mux
 }
 
-// serveReady answers 200 while every output delivers, else 503; with ?verbose
-// it names the outputs.
+// serveReady answers 200 while every input is ready and every output delivers, else
+// 503; with ?verbose it names them.
 func (a *agent) serveReady(w http.ResponseWriter, r *http.Request) {
 	s := a.status()
 	status := http.StatusOK
 	var text strings.Builder
+	for _, p := range s.Pipelines {
+		if !p.Ready {
+			status = http.StatusServiceUnavailable
+			fmt.Fprintf(&text, "pipeline %s: its input is starting\n", p.Name)
+			continue
+		}
+		fmt.Fprintf(&text, "pipeline %s: ok\n", p.Name)
+	}
 	for _, o := range s.Outputs {
 		if o.Error != "" {
 			status = http.StatusServiceUnavailable
@@ -112,5 +120,5 @@ func (a *agent) serveReady(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 		return
 	}
-	_, _ = w.Write([]byte("an output does not deliver; see ?verbose\n"))
+	_, _ = w.Write([]byte("an input is starting, or an output does not deliver; see ?verbose\n"))
 }

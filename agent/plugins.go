@@ -96,6 +96,11 @@ type FileLister interface {
 	Status() []tail.FileStatus
 }
 
+// Starter is an input that takes a moment until it misses nothing.
+type Starter interface {
+	Ready() bool
+}
+
 // Catalog is the table as the configuration reader wants it.
 func (p Plugins) Catalog() config.Catalog {
 	inputs, processors, outputs := map[string]func() any{}, map[string]func() any{}, map[string]func() any{}

@@ -34,8 +34,11 @@ type Status struct {
 
 // PipelineStatus is the state of one pipeline.
 type PipelineStatus struct {
-	Name     string            `json:"name"`
-	Input    string            `json:"input"`
+	Name  string `json:"name"`
+	Input string `json:"input"`
+	// Ready is true as soon as the input misses nothing that happens, even if the
+	// agent is killed.
+	Ready    bool              `json:"ready"`
 	Logstore string            `json:"logstore"`
 	Outputs  []string          `json:"outputs"`
 	Files    []tail.FileStatus `json:"files,omitempty"`
@@ -67,6 +70,8 @@ func (a *agent) status() Status {
 	for _, name := range slices.Sorted(maps.Keys(active.pipelines)) {
 		p := active.file.Pipelines[name]
 		ps := PipelineStatus{Name: name, Input: p.Input.Type, Logstore: p.Logstore, Outputs: p.Outputs}
+		starter, ok := active.pipelines[name].input.(Starter)
+		ps.Ready = !ok || starter.Ready()
 		if files, ok := active.pipelines[name].input.(FileLister); ok {
 			ps.Files = files.Status()
 		}

@@ -199,6 +199,20 @@ func (s *Store) Noted(pipeline, note string) bool {
 	return s.notes[pipeline][note]
 }
 
+// Notes returns what follows prefix in those notes of the pipeline that begin with
+// it, in no order.
+func (s *Store) Notes(pipeline, prefix string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []string
+	for note := range s.notes[pipeline] {
+		if rest, ok := strings.CutPrefix(note, prefix); ok {
+			found = append(found, rest)
+		}
+	}
+	return found
+}
+
 // Pipelines returns the names that have entries or notes, in no order.
 func (s *Store) Pipelines() []string {
 	s.mu.Lock()

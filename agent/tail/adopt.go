@@ -368,23 +368,18 @@ func (t *Tailer) settle(n *newcomer, now int64) bool {
 }
 
 // olderThanFamily reports whether n was last written before its file was first
-// followed: then it is history, not something that was missed.
+// looked for, or followed: then it is history, not something that was missed.
 func (t *Tailer) olderThanFamily(n *newcomer) bool {
-	born := int64(0)
+	born := t.lookedForSince(n.family)
 	for _, g := range t.families[n.family] {
-		if born == 0 || g.seen < born {
-			born = g.seen
-		}
+		born = min(born, g.seen)
 	}
 	for _, list := range t.orphans {
 		for _, src := range list {
-			if e := src.Entry(); t.orphanOf(&e, n.family) && (born == 0 || e.Created < born) {
-				born = e.Created
+			if e := src.Entry(); t.orphanOf(&e, n.family) {
+				born = min(born, e.Created)
 			}
 		}
-	}
-	if born == 0 {
-		born = t.started
 	}
 	return n.st.mtime < born-clockSlack
 }

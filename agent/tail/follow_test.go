@@ -73,6 +73,29 @@ func TestStart_NewPatternOnAKnownPipeline(t *testing.T) {
 	require.Equal(t, []string{"appeared"}, r.all())
 }
 
+// A file can be made and rotated while the agent is away that knew the pattern, but
+// no file of it: the rotated one is not history.
+func TestStart_MadeAndRotatedWhileStopped(t *testing.T) {
+	r := newRig(t, dirOf(t), nil)
+	at := func(name string, when time.Time) { require.NoError(t, os.Chtimes(r.path(name), when, when)) }
+	r.write("app.log.2", "history\n")
+	at("app.log.2", r.now.Add(-time.Hour))
+	require.False(t, r.tailer.Ready())
+	r.settle()
+	require.True(t, r.tailer.Ready())
+	r.stop()
+	r.now = r.now.Add(time.Hour)
+	r.write("app.log", lines(0, 5))
+	at("app.log", r.now)
+	r.rename("app.log", "app.log.1")
+	r.write("app.log", lines(5, 10))
+	r.now = r.now.Add(time.Hour)
+	r.begin()
+	defer func() { r.stop() }()
+	r.settle()
+	r.wantLines(10)
+}
+
 func TestPartial_DeliveredAfterTimeoutAndContinued(t *testing.T) {
 	r := newRig(t, dirOf(t), nil)
 	defer func() { r.stop() }()

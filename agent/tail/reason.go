@@ -208,3 +208,36 @@ func Began(store *checkpoint.Store, pipeline, generation string, candidates ...i
 	}
 	return candidates[i]
 }
+
+// sincePrefix begins the note that says when a pattern was first looked for, in
+// Unix nanoseconds: what was written later, and rotated before it was seen, is not
+// history.
+const sincePrefix = "since "
+
+func sinceNote(pattern string, at int64) string {
+	return sincePrefix + strconv.FormatInt(at, 10) + " " + pattern
+}
+
+// patternsSince reads these notes.
+func patternsSince(store *checkpoint.Store, pipeline string) map[string]int64 {
+	since := map[string]int64{}
+	for _, note := range store.Notes(pipeline, sincePrefix) {
+		text, pattern, _ := strings.Cut(note, " ")
+		at, err := strconv.ParseInt(text, 10, 64)
+		if before, ok := since[pattern]; err == nil && (!ok || at < before) {
+			since[pattern] = at
+		}
+	}
+	return since
+}
+
+// lookedForSince returns since when a pattern has included path.
+func (t *Tailer) lookedForSince(path string) int64 {
+	since := t.started
+	for i := range t.patterns.include {
+		if at, ok := t.since[t.patterns.include[i].pattern]; ok && t.patterns.include[i].match(path) {
+			since = min(since, at)
+		}
+	}
+	return since
+}

@@ -74,6 +74,11 @@ func (t *Tailer) Status() []FileStatus {
 	}
 }
 
+// Ready reports whether the files that were there at the start have been found, and
+// that is durable: whatever happens to them from now on, the next start knows what
+// it has missed. Safe for concurrent use.
+func (t *Tailer) Ready() bool { return t.looked.Load() }
+
 // Counters returns what was met so far. Safe for concurrent use.
 func (t *Tailer) Counters() Counters {
 	c := t.published.Load()

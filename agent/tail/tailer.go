@@ -93,7 +93,9 @@ type Tailer struct {
 	nextSweep   int64
 	counters    Counters
 	published   atomic.Pointer[Counters]
+	since       map[string]int64 // by pattern: when it was first looked for
 	running     atomic.Bool
+	looked      atomic.Bool
 	done        chan struct{} // closed when the watch has ended
 	final       []FileStatus
 }
@@ -150,6 +152,7 @@ func (t *Tailer) start() {
 	now := t.config.Now().UnixNano()
 	t.started, t.firstScan, t.orphanAt = now, true, now
 	t.hints = newHints(t.wake, t.wrote)
+	t.since = patternsSince(t.store, t.config.Pipeline)
 	for _, src := range t.store.Sources(t.config.Pipeline) {
 		e := src.Entry()
 		id := identity{e.Dev, e.Ino}

@@ -44,6 +44,9 @@ func (t *Tailer) tick() {
 	}
 	t.commit()
 	t.firstScan = false
+	if len(t.pending)+len(t.notes) == 0 && !t.looked.Load() {
+		t.looked.Store(true)
+	}
 	if p := t.published.Load(); p == nil || *p != t.counters {
 		c := t.counters
 		t.published.Store(&c)
@@ -55,7 +58,7 @@ func (t *Tailer) commit() {
 	if t.firstScan {
 		for i := range t.patterns.include {
 			if p := t.patterns.include[i].pattern; !t.store.Noted(t.config.Pipeline, p) {
-				t.notes = append(t.notes, p)
+				t.notes = append(t.notes, p, sinceNote(p, t.started))
 			}
 		}
 	}

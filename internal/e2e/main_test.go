@@ -349,7 +349,10 @@ func (a *agentProcess) start(t *testing.T) {
 	cmd := program(a.env, "wasmtail", "run", "-c", a.config)
 	cmd.SysProcAttr.Credential = a.as
 	a.process = launch(t, cmd)
-	a.eventually("the agent is ready", func() bool { _, err := a.status(); return err == nil })
+	a.eventually("the agent is ready", func() bool {
+		s, err := a.status()
+		return err == nil && !slices.ContainsFunc(s.Pipelines, func(p agent.PipelineStatus) bool { return !p.Ready })
+	})
 }
 
 // get asks the agent's admin address.

@@ -92,6 +92,9 @@ func (in *Input) Run(ctx context.Context, emit pipeline.Emit) error {
 // concurrent use.
 func (in *Input) Status() []tail.FileStatus { return in.tailer.Status() }
 
+// Ready implements agent.Starter.
+func (in *Input) Ready() bool { return in.tailer.Ready() }
+
 // Counters returns what was met since the start.
 func (in *Input) Counters() tail.Counters { return in.tailer.Counters() }
 

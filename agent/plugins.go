@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/agent/intake"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/agent/transport"
@@ -94,6 +95,11 @@ type OutputEnv struct {
 // FileLister is an input that can say how far it is with each file.
 type FileLister interface {
 	Status() []tail.FileStatus
+}
+
+// StreamLister is an input that reads no files and can say how far it is.
+type StreamLister interface {
+	Streams() []intake.Status
 }
 
 // Starter is an input that takes a moment until it misses nothing.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/agent/intake"
 	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/durable"
@@ -42,6 +43,8 @@ type PipelineStatus struct {
 	Logstore string            `json:"logstore"`
 	Outputs  []string          `json:"outputs"`
 	Files    []tail.FileStatus `json:"files,omitempty"`
+	// Streams are what an input reads that is no file.
+	Streams []intake.Status `json:"streams,omitempty"`
 }
 
 // OutputStatus is the state of one output.
@@ -74,6 +77,9 @@ func (a *agent) status() Status {
 		ps.Ready = !ok || starter.Ready()
 		if files, ok := active.pipelines[name].input.(FileLister); ok {
 			ps.Files = files.Status()
+		}
+		if streams, ok := active.pipelines[name].input.(StreamLister); ok {
+			ps.Streams = streams.Streams()
 		}
 		s.Pipelines = append(s.Pipelines, ps)
 	}

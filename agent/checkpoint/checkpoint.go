@@ -69,7 +69,13 @@ type Entry struct {
 	// Finished says that nothing of it is to be read: it is known, so that it is
 	// not taken for something new.
 	Finished bool
+	// Cursor says where Acked is in a source that is no file, in the words of its
+	// input; at most CursorBytesMax. It is nil for files, and only for them.
+	Cursor []byte
 }
+
+// CursorBytesMax bounds a cursor.
+const CursorBytesMax = 256 << 10
 
 const (
 	saveInterval   = time.Second
@@ -160,7 +166,7 @@ func (s *Store) load() error {
 	}
 	sort.Slice(logs, func(i, j int) bool { return logs[i].sequence > logs[j].sequence })
 	for generation, e := range logs[0].entries {
-		s.sources[generation] = &Source{store: s, entry: *e, acked: e.Acked, marker: e.Marker, durable: true}
+		s.sources[generation] = &Source{store: s, entry: *e, acked: e.Acked, marker: e.Marker, cursor: e.Cursor, durable: true}
 	}
 	s.notes = logs[0].notes
 	return nil
@@ -237,8 +243,11 @@ func (s *Store) Add(entries []Entry, pipeline string, notes ...string) ([]*Sourc
 	added := make([]*Source, len(entries))
 	var frames []byte
 	for i, e := range entries {
-		added[i] = &Source{store: s, entry: e, acked: e.Acked, marker: e.Marker, durable: true}
+		added[i] = &Source{store: s, entry: e, acked: e.Acked, marker: e.Marker, cursor: e.Cursor, durable: true}
 		frames = appendEntry(frames, &e)
+		if e.Cursor != nil {
+			frames = appendCursor(frames, &e)
+		}
 	}
 	for _, note := range notes {
 		frames = appendNote(frames, pipeline, note)

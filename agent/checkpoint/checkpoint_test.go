@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,13 @@ func entry(i int) Entry {
 		Pipeline: "p", Generation: generation(i), Path: fmt.Sprintf("/var/log/%d.log", i),
 		Dev: 7, Ino: uint64(i), HeadLen: 10, Head: Sum([]byte{byte(i)}), Created: int64(-i), Size: int64(i),
 	}
+}
+
+// streamed is entry for a source that is no file.
+func streamed(i int) Entry {
+	e := entry(i)
+	e.Cursor = []byte("0")
+	return e
 }
 
 func open(t require.TestingT, fs durable.FS) *Store {
@@ -62,6 +70,28 @@ func TestAdd_IsDurableAndSavedEntriesComeBack(t *testing.T) {
 	require.Nil(t, find(s, 1))
 	require.Equal(t, "/moved", find(s, 2).Entry().Path)
 	require.True(t, find(s, 2).Entry().Finished)
+}
+
+func TestBeginCursor_TheCursorOfTheAcknowledgedPrefixIsSaved(t *testing.T) {
+	fs := durable.NewMem()
+	s := open(t, fs)
+	sources, err := s.Add([]Entry{streamed(1)}, "p")
+	require.NoError(t, err)
+	a := sources[0].BeginCursor(0, 10, []byte("ten"))
+	sources[0].BeginCursor(10, 20, []byte("twenty"))(true)
+	require.Equal(t, "0", string(sources[0].Entry().Cursor))
+	require.NoError(t, s.Save())
+	fs.Restart(nothing)
+	s = open(t, fs)
+	require.Equal(t, "0", string(find(s, 1).Entry().Cursor))
+	a(true)
+	require.Equal(t, "twenty", string(sources[0].Entry().Cursor))
+	find(s, 1).BeginCursor(0, 20, []byte("twenty"))(true)
+	require.NoError(t, s.Save())
+	fs.Restart(nothing)
+	e := find(open(t, fs), 1).Entry()
+	require.Equal(t, "twenty", string(e.Cursor))
+	require.EqualValues(t, 20, e.Acked)
 }
 
 func TestBegin_MovesOverTheAcknowledgedPrefixOnly(t *testing.T) {
@@ -142,7 +172,9 @@ func TestModel(t *testing.T) {
 				acked, marker, _ := src.Position()
 				require.GreaterOrEqual(t, acked, least[i])
 				require.LessOrEqual(t, acked, most[i])
-				if acked > 0 {
+				if i%2 == 0 {
+					require.Equal(t, strconv.FormatInt(acked, 10), string(src.Entry().Cursor))
+				} else if acked > 0 {
 					require.Equal(t, Sum([]byte{byte(acked)}), marker)
 				}
 				least[i], most[i] = acked, acked
@@ -154,8 +186,17 @@ func TestModel(t *testing.T) {
 				if added[i] {
 					return
 				}
-				if _, err := s.Add([]Entry{entry(i)}, "p"); err == nil {
+				e := entry(i)
+				if i%2 == 0 {
+					e = streamed(i)
+				}
+				if _, err := s.Add([]Entry{e}, "p"); err == nil {
 					added[i] = true
+				}
+			},
+			"edit": func(*rapid.T) {
+				if i := number.Draw(t, "i"); added[i] && find(s, i) != nil {
+					find(s, i).Edit(func(e *Entry) { e.Size++ })
 				}
 			},
 			"ack": func(*rapid.T) {
@@ -164,7 +205,11 @@ func TestModel(t *testing.T) {
 					return
 				}
 				end := most[i] + 1
-				find(s, i).Begin(most[i], end, Sum([]byte{byte(end)}))(true)
+				if i%2 == 0 {
+					find(s, i).BeginCursor(most[i], end, strconv.AppendInt(nil, end, 10))(true)
+				} else {
+					find(s, i).Begin(most[i], end, Sum([]byte{byte(end)}))(true)
+				}
 				most[i] = end
 			},
 			"save": func(*rapid.T) { _ = save() },
@@ -338,11 +383,13 @@ func TestOpen_RealDisk(t *testing.T) {
 
 func FuzzDecodeLog(f *testing.F) {
 	s := open(f, durable.NewMem())
-	sources, err := s.Add([]Entry{entry(1), entry(2)}, "p", "note")
+	sources, err := s.Add([]Entry{entry(1), entry(2), streamed(3)}, "p", "note")
 	require.NoError(f, err)
 	good := s.appendSnapshotLocked(nil, 3)
 	sources[0].Begin(0, 5, Digest{})(true)
 	good = sources[0].appendChangeLocked(good)
+	sources[2].BeginCursor(0, 5, []byte("5"))(true)
+	good = sources[2].appendChangeLocked(good)
 	f.Add(good)
 	f.Add(appendNote(appendEntry(good, &Entry{Generation: generation(9)}), "p", "n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

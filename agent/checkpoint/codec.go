@@ -10,14 +10,15 @@ import (
 )
 
 // A log is a run of frames. The first is a snapshot: kind, magic, sequence,
-// number of entries and notes, then each of them as in its own frame. The others
-// are changes. Numbers are varints, strings have a varint length before them.
+// number of entries, and of notes and cursors, then each of them as in its own
+// frame. The others are changes. Numbers are varints, strings have a varint length before them.
 const (
 	kindSnapshot = 'S'
 	kindEntry    = 'E'
 	kindPosition = 'P'
 	kindForget   = 'F'
 	kindNote     = 'N'
+	kindCursor   = 'C'
 )
 
 var errFormat = errors.New("the format is not understood")
@@ -63,6 +64,15 @@ func appendEntry(dst []byte, e *Entry) []byte {
 	return durable.AppendFrame(dst, appendEntryBody(scratch[:0], e))
 }
 
+func appendCursorBody(dst []byte, e *Entry) []byte {
+	dst = appendString(append(dst, kindCursor), e.Generation)
+	return appendString(binary.AppendUvarint(dst, uint64(e.Acked)), e.Cursor)
+}
+
+func appendCursor(dst []byte, e *Entry) []byte {
+	return durable.AppendFrame(dst, appendCursorBody(nil, e))
+}
+
 func appendNote(dst []byte, pipeline, note string) []byte {
 	return durable.AppendFrame(dst, appendNoteBody(nil, pipeline, note))
 }
@@ -75,16 +85,28 @@ func (src *Source) appendChangeLocked(dst []byte) []byte {
 	case src.gone:
 		return durable.AppendFrame(dst, appendString(append(scratch[:0], kindForget), src.entry.Generation))
 	case src.changed || !src.durable:
-		src.entry.Acked, src.entry.Marker = src.acked, src.marker
-		src.changed, src.durable = false, true
-		return appendEntry(dst, &src.entry)
+		src.takeLocked()
+		dst = appendEntry(dst, &src.entry)
+		if src.entry.Cursor != nil {
+			dst = appendCursor(dst, &src.entry)
+		}
+		return dst
 	case src.acked == src.entry.Acked:
 		return dst
 	}
-	src.entry.Acked, src.entry.Marker = src.acked, src.marker
+	src.entry.Acked, src.entry.Marker, src.entry.Cursor = src.acked, src.marker, src.cursor
+	if src.cursor != nil {
+		return appendCursor(dst, &src.entry)
+	}
 	body := appendString(append(scratch[:0], kindPosition), src.entry.Generation)
 	body = binary.AppendUvarint(body, uint64(src.acked))
 	return durable.AppendFrame(dst, append(body, src.marker[:]...))
+}
+
+// takeLocked notes that the whole entry is being written, as it is now.
+func (src *Source) takeLocked() {
+	src.entry.Acked, src.entry.Marker, src.entry.Cursor = src.acked, src.marker, src.cursor
+	src.changed, src.durable = false, true
 }
 
 func (s *Store) appendSnapshotLocked(dst []byte, sequence uint64) []byte {
@@ -94,12 +116,19 @@ func (s *Store) appendSnapshotLocked(dst []byte, sequence uint64) []byte {
 	for _, of := range s.notes {
 		notes += len(of)
 	}
+	for _, src := range s.sources {
+		if src.cursor != nil {
+			notes++
+		}
+	}
 	body = binary.AppendUvarint(body, uint64(len(s.sources)))
 	body = binary.AppendUvarint(body, uint64(notes))
 	for _, src := range s.sources {
-		src.entry.Acked, src.entry.Marker = src.acked, src.marker
-		src.changed, src.durable = false, true
+		src.takeLocked()
 		body = appendEntryBody(body, &src.entry)
+		if src.entry.Cursor != nil {
+			body = appendCursorBody(body, &src.entry)
+		}
 	}
 	for pipeline, of := range s.notes {
 		for note := range of {
@@ -160,6 +189,12 @@ func (st *state) change(d *decoder) {
 		acked, marker := d.offset(), d.digest()
 		if e := st.entries[generation]; e != nil && !d.failed {
 			e.Acked, e.Marker = acked, marker
+		}
+	case kindCursor:
+		generation := string(d.string()) //nolint:staticcheck // the bytes are read in their order
+		acked, cursor := d.offset(), d.string()
+		if e := st.entries[generation]; e != nil && !d.failed {
+			e.Acked, e.Cursor = acked, append([]byte{}, cursor...)
 		}
 	case kindForget:
 		generation := string(d.string())

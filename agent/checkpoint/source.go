@@ -8,9 +8,10 @@ type Source struct {
 	store *Store
 
 	// Guarded by store.mu.
-	entry   Entry // Acked and Marker as last saved or taken for saving
+	entry   Entry // Acked, Marker and Cursor as last saved or taken for saving
 	acked   int64
 	marker  Digest
+	cursor  []byte
 	ahead   []interval // acknowledged, beyond a gap; sorted, disjoint
 	open    int
 	durable bool // the log has the entry
@@ -22,6 +23,7 @@ type Source struct {
 type interval struct {
 	start, end int64
 	marker     Digest
+	cursor     []byte
 }
 
 // Entry returns what would be saved now.
@@ -29,7 +31,7 @@ func (src *Source) Entry() Entry {
 	src.store.mu.Lock()
 	defer src.store.mu.Unlock()
 	e := src.entry
-	e.Acked, e.Marker = src.acked, src.marker
+	e.Acked, e.Marker, e.Cursor = src.acked, src.marker, src.cursor
 	return e
 }
 
@@ -41,8 +43,8 @@ func (src *Source) Position() (acked int64, marker Digest, open int) {
 	return src.acked, src.marker, src.open
 }
 
-// Edit changes the entry; the change is durable with the next save. Acked and
-// Marker may not be changed by it.
+// Edit changes the entry; the change is durable with the next save. Acked, Marker
+// and Cursor may not be changed by it.
 func (src *Source) Edit(edit func(*Entry)) {
 	src.store.mu.Lock()
 	defer src.store.mu.Unlock()
@@ -73,6 +75,16 @@ func (src *Source) queueLocked() {
 // with true when the bytes are safe, with false when they must be read again.
 // It does not block.
 func (src *Source) Begin(start, end int64, marker Digest) func(acknowledged bool) {
+	return src.begin(interval{start: start, end: end, marker: marker})
+}
+
+// BeginCursor is Begin for a source that is no file: cursor, which it keeps, says
+// where end is.
+func (src *Source) BeginCursor(start, end int64, cursor []byte) func(acknowledged bool) {
+	return src.begin(interval{start: start, end: end, cursor: cursor})
+}
+
+func (src *Source) begin(iv interval) func(acknowledged bool) {
 	src.store.mu.Lock()
 	src.open++
 	src.store.mu.Unlock()
@@ -81,7 +93,7 @@ func (src *Source) Begin(start, end int64, marker Digest) func(acknowledged bool
 		defer src.store.mu.Unlock()
 		src.open--
 		if acknowledged && !src.gone {
-			src.closeLocked(interval{start, end, marker})
+			src.closeLocked(iv)
 		}
 	}
 }
@@ -94,11 +106,11 @@ func (src *Source) closeLocked(iv interval) {
 		src.insertLocked(iv)
 		return
 	}
-	src.acked, src.marker = iv.end, iv.marker
+	src.acked, src.marker, src.cursor = iv.end, iv.marker, iv.cursor
 	n := 0
 	for n < len(src.ahead) && src.ahead[n].start <= src.acked {
 		if src.ahead[n].end > src.acked {
-			src.acked, src.marker = src.ahead[n].end, src.ahead[n].marker
+			src.acked, src.marker, src.cursor = src.ahead[n].end, src.ahead[n].marker, src.ahead[n].cursor
 		}
 		n++
 	}
@@ -118,7 +130,7 @@ func (src *Source) insertLocked(iv interval) {
 	for j < len(src.ahead) && src.ahead[j].start <= iv.end {
 		iv.start = min(iv.start, src.ahead[j].start)
 		if src.ahead[j].end > iv.end {
-			iv.end, iv.marker = src.ahead[j].end, src.ahead[j].marker
+			iv.end, iv.marker, iv.cursor = src.ahead[j].end, src.ahead[j].marker, src.ahead[j].cursor
 		}
 		j++
 	}

@@ -155,6 +155,9 @@ func (t *Tailer) start() {
 	t.since = patternsSince(t.store, t.config.Pipeline)
 	for _, src := range t.store.Sources(t.config.Pipeline) {
 		e := src.Entry()
+		if e.Cursor != nil {
+			continue // of another input that the pipeline had
+		}
 		id := identity{e.Dev, e.Ino}
 		t.orphans[id] = append(t.orphans[id], src)
 	}

@@ -82,7 +82,8 @@ func TestPoison_AnyLines(t *testing.T) {
 	h, _ := open(t)
 	now := time.Unix(1_800_000_000, 0)
 	h.o.Now = func() time.Time { now = now.Add(time.Hour); return now } // the breaker stays closed
-	l := laneOf(t, h, Spec{Path: guest(t), Limits: Limits{Time: 20 * time.Millisecond}})
+	const limit = 20 * time.Millisecond
+	l := laneOf(t, h, Spec{Path: guest(t), Limits: Limits{Time: limit}})
 	kinds := []string{"!trap", "!wild", "!deep", "!loop"}
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 60).Draw(t, "lines")
@@ -100,8 +101,12 @@ func TestPoison_AnyLines(t *testing.T) {
 		}
 		b := l.batch(lines...)
 		defer b.Release()
+		began := time.Now()
 		if err := l.p.Process(context.Background(), b); err != nil {
 			t.Fatal(err)
+		}
+		if time.Since(began) > limit { // so it can be for a busy machine, too
+			slow++
 		}
 		if len(b.Records) != n {
 			t.Fatalf("%d records of %d lines", len(b.Records), n)

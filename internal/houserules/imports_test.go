@@ -29,6 +29,7 @@ var inside = map[string][]string{
 	"agent/tail":     {"agent/checkpoint"},
 	"agent/pipeline": {"agent/queue"},
 	"agent/control":  {"agent/transport"},
+	"agent/intake":   {"agent/checkpoint", "agent/pipeline"},
 	"hub/stream":     {"hub/store"},
 	"hub/receiver":   {"hub/stream"},
 	"hub/console":    {"hub/receiver", "hub/store", "hub/stream"},

@@ -140,6 +140,11 @@ var (
 		Labels: []Label{pipelineLabel},
 		Help:   "Generations of files whose sums do not agree: read, framed, parsed, failed, filtered, acknowledged.",
 	}
+	InputDropped = Metric{
+		Name: "wasmtail_input_dropped_total", Kind: Counter,
+		Labels: []Label{pipelineLabel, {"reason", "why an input could not take it: full, oversize, malformed, limit, idle, unauthorised"}},
+		Help:   "Messages and requests that an input without files could not take. Those over a connection are refused and their sender is told; datagrams are gone.",
+	}
 	ConfigRefused = Metric{
 		Name: "wasmtail_config_refused", Kind: Gauge,
 		Help: "1 while a newer configuration than the one that runs was refused.",
@@ -245,7 +250,7 @@ var (
 var (
 	Agent = []*Metric{
 		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost, &WireBytes, &LostBytes,
-		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LedgerMismatch, &LimitUsed, &LimitMax, &LimitWaited,
+		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LedgerMismatch, &InputDropped, &LimitUsed, &LimitMax, &LimitWaited,
 	}
 	Hub = []*Metric{
 		&HubRequests, &HubRecords, &HubBodyBytes, &HubRawBytes,

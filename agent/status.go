@@ -12,6 +12,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/intake"
+	"github.com/wasmtail/wasmtail/agent/queue"
 	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/durable"
@@ -142,6 +143,11 @@ func (r *Remains) Rejected(output string) (n int, dir string) {
 		}
 	}
 	return n, dir
+}
+
+// Waiting is what lies on the disk for an output and is not delivered.
+func (r *Remains) Waiting(output string) ([]queue.Label, error) {
+	return queue.Waiting(durable.OS{}, filepath.Join(r.dir, cacheDir, output))
 }
 
 // WaitingBytes is how much waits on the disk for an output.

@@ -94,8 +94,8 @@ type finding struct {
 	Failed   int64 `json:"failed"`
 	Filtered int64 `json:"filtered"`
 	Stored   int64 `json:"stored"`
-	// Missing was acknowledged to the agent or given to its queue on the disk,
-	// Waiting not yet.
+	// Missing was acknowledged to the agent, Waiting not yet, or it lies in the
+	// agent's disk cache.
 	Missing []missing `json:"missing"`
 	Waiting []missing `json:"waiting"`
 	// Double are records that the store has more than once, the first of them.
@@ -241,11 +241,12 @@ func (v *verifier) generation(ctx context.Context, l *life, f *verified) (g find
 		return g, err
 	}
 	for deadline := time.Now().Add(v.wait); ; {
+		cached := v.known.cached(output, l.Generation) // first: what leaves it then is at the hub
 		r, err := hub.receivedOf(ctx, v.known.agentID, l.Generation)
 		if err != nil {
 			return g, err
 		}
-		g = v.compare(l, f, r)
+		g = v.compare(l, f, r, cached)
 		g.Output, g.QueuedBytes = output, v.known.waitingBytes(output)
 		if g.Complete || time.Now().After(deadline) {
 			break
@@ -294,8 +295,9 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// compare says what a hub lacks of a file.
-func (v *verifier) compare(l *life, f *verified, r *received) finding {
+// compare says what a hub lacks of a file. cached are the ranges that are on their
+// way to it from the agent's disk.
+func (v *verifier) compare(l *life, f *verified, r *received, cached []span) finding {
 	g := finding{
 		Pipeline: l.pipeline, Logstores: r.logstores, Generation: l.Generation, To: f.Bytes, Acked: l.Acked,
 		Records: r.parsed + r.failed + r.filtered, Parsed: r.parsed, Failed: r.failed, Filtered: r.filtered, Stored: r.stored,
@@ -320,18 +322,27 @@ func (v *verifier) compare(l *life, f *verified, r *received) finding {
 		g.Problem = fmt.Sprintf("%d records were read and not filtered, and %d are stored", r.parsed+r.failed, r.stored)
 	}
 	for _, s := range gaps(r.spans, g.From, f.Bytes) {
-		if s.From < l.Acked {
-			m := span{s.From, min(s.To, l.Acked)}
-			g.Missing = append(g.Missing, missing{span: m})
-			g.missingBytes += m.To - m.From
-		}
-		if s.To > l.Acked {
-			m := span{max(s.From, l.Acked), s.To}
-			g.Waiting = append(g.Waiting, missing{span: m})
-		}
+		g.divide(s, append(slices.Clone(cached), span{l.Acked, max(l.Acked, s.To)}))
 	}
 	g.Complete = len(g.Missing)+len(g.Waiting) == 0 && g.Problem == ""
 	return g
+}
+
+// divide says of a range that the hub lacks what is still to be sent, and what is
+// missing. to are the ranges that are.
+func (g *finding) divide(lacks span, to []span) {
+	at := lacks.From
+	for _, m := range gaps(to, lacks.From, lacks.To) {
+		if m.From > at {
+			g.Waiting = append(g.Waiting, missing{span: span{at, m.From}})
+		}
+		g.Missing = append(g.Missing, missing{span: m})
+		g.missingBytes += m.To - m.From
+		at = m.To
+	}
+	if at < lacks.To {
+		g.Waiting = append(g.Waiting, missing{span: span{at, lacks.To}})
+	}
 }
 
 // hasGrown reports whether a file has at least size bytes by now. A compressed one
@@ -458,10 +469,10 @@ func (g *finding) print(w io.Writer) {
 	}
 	_, _ = fmt.Fprintf(w, "  %s: bytes %d–%d, %s, %s, %d double\n", verdict, g.From, g.To, several(g.Records, "record"), lacks, len(g.Double))
 	printRanges(w, "missing", g.Missing)
-	if len(g.Missing) > 0 && g.QueuedBytes > 0 {
-		_, _ = fmt.Fprintf(w, "  └ output %s has %d bytes waiting: some of that may be among them\n", g.Output, g.QueuedBytes)
-	}
 	printRanges(w, "not sent yet", g.Waiting)
+	if len(g.Missing)+len(g.Waiting) > 0 && g.QueuedBytes > 0 {
+		_, _ = fmt.Fprintf(w, "  └ output %s has %d bytes waiting to be sent\n", g.Output, g.QueuedBytes)
+	}
 	for i, d := range g.Double {
 		if i == linesShown {
 			_, _ = fmt.Fprintf(w, "  └ and %d more; -o json lists them\n", len(g.Double)-i)

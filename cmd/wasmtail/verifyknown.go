@@ -183,6 +183,24 @@ func (k *known) waitingBytes(output string) (n int64) {
 	return n
 }
 
+// cached returns the ranges of a generation that lie in the disk cache of an
+// output. What cannot be read there is not among them.
+func (k *known) cached(output, generation string) (spans []span) {
+	if k.remains == nil {
+		return nil
+	}
+	labels, err := k.remains.Waiting(output)
+	if err != nil {
+		return nil
+	}
+	for i := range labels {
+		if labels[i].Generation == generation {
+			spans = append(spans, span{labels[i].Start, labels[i].End})
+		}
+	}
+	return spans
+}
+
 // errNoHub says that a pipeline's records do not come into any hub's ledger.
 var errNoHub = errors.New("there is no hub to compare with")
 

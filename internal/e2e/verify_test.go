@@ -247,6 +247,31 @@ func TestVerifyTellsWhatIsOnlyLate(t *testing.T) {
 	require.Contains(t, got.stderr, "is wasmtail-hub running there?")
 }
 
+// What lies in the disk cache was acknowledged to the file, and is not missing.
+func TestVerifyTellsWhatIsInTheDiskCache(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	w := newWriter(t)
+	a := newAgentIn(t, t.TempDir(), freePort(t), pipelineYAML(w.path, "store")) // nobody is there
+	w.write(200)
+	a.start(t)
+	a.eventually("the file is safe on the disk", func() bool {
+		s, err := a.status()
+		require.NoError(t, err)
+		files := s.Pipelines[0].Files
+		return len(files) == 1 && files[0].Acked > 0 && files[0].Lag == 0 && s.Outputs[1].DiskBytes > 0
+	})
+	info, err := os.Stat(w.path)
+	require.NoError(t, err)
+	for range 2 { // with the agent, and without
+		f := a.verify(t, 75, "--wait=0s", "--hub=http://"+h.addr, w.path)[0]
+		require.Empty(t, f.Generations[0].Missing)
+		require.Len(t, f.Generations[0].Waiting, 1)
+		require.EqualValues(t, info.Size(), f.Generations[0].Waiting[0].To)
+		a.kill()
+	}
+}
+
 // copyFolder copies the files of a folder, and those below it.
 func copyFolder(t *testing.T, from, to string) {
 	t.Helper()

@@ -13,7 +13,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -209,12 +211,26 @@ func checkCompiled(dir string) (metered string, err error) {
 	return c.Metered, nil
 }
 
-// markName names the note of what was compiled, for this kind of processor: code
-// for another one must not be taken for it.
+// markName names the note of what was compiled, for this kind of processor and this
+// compiler: code for another one must not be taken for it.
 func markName() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %v %v", runtime.GOARCH, cpu.X86, cpu.ARM64))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %v %v", compilerVersion(), runtime.GOARCH, cpu.X86, cpu.ARM64))
 	return "compiled-" + hex.EncodeToString(sum[:8]) + ".json"
 }
+
+// compilerVersion is the version of wazero in this program.
+var compilerVersion = sync.OnceValue(func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, dep := range info.Deps {
+		if dep.Path == "github.com/tetratelabs/wazero" {
+			return dep.Version
+		}
+	}
+	return ""
+})
 
 // HashFile returns the sha256 hash of a file, in hex digits.
 func HashFile(path string) (string, error) {

@@ -70,7 +70,8 @@ type agent struct {
 	checkpoints *checkpoint.Store
 	started     time.Time
 	modules     *wasmhost.Host
-	bandwidth   *rate.Limiter // of all outputs together
+	bandwidth   *rate.Limiter            // of all outputs together,
+	bandwidths  map[string]*rate.Limiter // and of each
 	wires       map[string]*transport.Wire
 	losses      *losses
 	disk        *queue.Budget // the same
@@ -140,7 +141,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 		o.Log.Info("the checkpoints are saved again")
 	}
-	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now(), bandwidth: rate.NewLimiter(rate.Inf, 0), disk: queue.NewBudget(0), wires: map[string]*transport.Wire{}, processors: runtime.GOMAXPROCS(0), exhausted: make(chan error, 1)}
+	a := &agent{o: o, state: st, checkpoints: checkpoints, started: time.Now(), bandwidth: rate.NewLimiter(rate.Inf, 0), bandwidths: map[string]*rate.Limiter{}, disk: queue.NewBudget(0), wires: map[string]*transport.Wire{}, processors: runtime.GOMAXPROCS(0), exhausted: make(chan error, 1)}
 	a.guard = guard.New(guard.Options{Limits: guardLimits(o.File.Limits), Log: o.Log, Restart: a.restart, Holders: a.holders})
 	a.applyLimits(o.File.Limits)
 	if a.losses, err = newLosses(o.File.DataDir, o.Log); err != nil {
@@ -202,11 +203,14 @@ func openModules(o Options) (*wasmhost.Host, error) {
 }
 
 // wire returns the wire of an output, the same for all that bear its name.
-func (a *agent) wire(name string) (*transport.Wire, error) {
+func (a *agent) wire(name string, file *config.File) (*transport.Wire, error) {
 	if w := a.wires[name]; w != nil {
 		return w, nil
 	}
-	w := transport.NewWire(a.bandwidth)
+	own := rate.NewLimiter(rate.Inf, 0)
+	limitRate(own, file.Limits.OutputBandwidth[name])
+	a.bandwidths[name] = own
+	w := transport.NewWire(a.bandwidth, own)
 	if err := telemetry.WireBytes.ObserveCounter(w.Bytes, metric.WithAttributes(attribute.String("output", name))); err != nil {
 		return nil, fmt.Errorf("cannot make metrics of output %s: %w", name, err)
 	}
@@ -344,7 +348,7 @@ func (a *agent) buildOutlet(name string, file *config.File) (*pipeline.Outlet, e
 	if err != nil {
 		hostname = "unknown"
 	}
-	wire, err := a.wire(name)
+	wire, err := a.wire(name, file)
 	if err != nil {
 		return nil, err
 	}

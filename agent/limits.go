@@ -79,15 +79,23 @@ func (a *agent) applyLimits(l config.Limits) {
 		runtime.GOMAXPROCS(procs)
 	}
 	a.disk.SetMax(int64(l.Disk))
-	if l.Bandwidth == 0 {
-		a.bandwidth.SetLimit(rate.Inf)
-		a.bandwidth.SetBurst(math.MaxInt32)
+	limitRate(a.bandwidth, l.Bandwidth)
+	for name, own := range a.bandwidths {
+		limitRate(own, l.OutputBandwidth[name])
+	}
+}
+
+// limitRate sets a limit of bytes a second, 0 for none. A burst of a twentieth of a
+// second keeps any second below 1.1 times the limit, with what the system adds to
+// the bytes.
+func limitRate(r *rate.Limiter, bytes config.Size) {
+	if bytes == 0 {
+		r.SetLimit(rate.Inf)
+		r.SetBurst(math.MaxInt32)
 		return
 	}
-	// A burst of a twentieth of a second keeps any second below 1.1 times the
-	// limit, with what the system adds to the bytes.
-	a.bandwidth.SetLimit(rate.Limit(l.Bandwidth))
-	a.bandwidth.SetBurst(max(1, int(l.Bandwidth)/20))
+	r.SetLimit(rate.Limit(bytes))
+	r.SetBurst(max(1, int(bytes)/20))
 }
 
 // restart asks for a new process. It does not block.

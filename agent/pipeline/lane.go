@@ -189,7 +189,7 @@ func (p *Pipeline) deliver(hard context.Context, l *lane, d delivery) bool {
 func (p *Pipeline) label(part *part) queue.Label {
 	b := part.batch
 	return queue.Label{
-		Stream: p.streams[part.route] ^ b.Origin.Source*streamFactor, Destination: p.stores[part.route],
+		Stream: p.streams[part.route] ^ b.Origin.Source*streamFactor, Destination: p.stores[part.route], Pipeline: p.c.Name,
 		Generation: b.Origin.Generation, Path: b.Origin.Path, Start: b.Start, End: b.End, Records: len(b.Records),
 	}
 }

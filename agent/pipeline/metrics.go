@@ -58,7 +58,7 @@ func (m *pipelineMetrics) stageErrors(ctx context.Context, stage string, n int64
 // outletMetrics are the counters of one outlet.
 type outletMetrics struct {
 	sent, refused, errors      metric.Int64Counter
-	gone                       metric.Int64Counter
+	gone, onWire               metric.Int64Counter
 	seconds                    metric.Float64Histogram
 	ok, failed, all, component metric.MeasurementOption
 	label                      attribute.KeyValue
@@ -71,7 +71,8 @@ func newOutletMetrics(name string) (*outletMetrics, error) {
 	m.ok = metric.WithAttributeSet(attribute.NewSet(label, attribute.String("outcome", "success")))
 	m.failed = metric.WithAttributeSet(attribute.NewSet(label, attribute.String("outcome", "failure")))
 	m.component = metric.WithAttributeSet(attribute.NewSet(attribute.String("component_id", name), attribute.String("component_kind", "output")))
-	var errs [5]error
+	var errs [6]error
+	m.onWire, errs[5] = telemetry.PipelineWireBytes.Counter()
 	m.gone, errs[4] = telemetry.BufferLost.Counter()
 	m.sent, errs[0] = telemetry.SentBytes.Counter()
 	m.refused, errs[1] = telemetry.RejectedBytes.Counter()
@@ -99,6 +100,11 @@ func (m *outletMetrics) attempt(ctx context.Context, bytes int, took time.Durati
 	}
 	m.sent.Add(ctx, int64(bytes), outcome)
 	m.seconds.Record(ctx, took.Seconds(), outcome)
+}
+
+// wire counts the bytes on the wire of an attempt for a pipeline.
+func (m *outletMetrics) wire(ctx context.Context, pipeline string, bytes int64) {
+	m.onWire.Add(ctx, bytes, metric.WithAttributes(m.label, attribute.String("pipeline", pipeline)))
 }
 
 func (m *outletMetrics) rejected(ctx context.Context, bytes int) {

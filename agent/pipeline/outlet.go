@@ -188,7 +188,7 @@ func (o *Outlet) Queued() (memory, disk int64) { return o.queue.Bytes(), o.queue
 
 // deliver makes one attempt.
 func (o *Outlet) deliver(ctx context.Context, l *queue.Lease) {
-	err := o.attempt(ctx, l.Payload)
+	err := o.attempt(ctx, l)
 	if err == nil {
 		o.healthy()
 		l.Release(nil)
@@ -218,10 +218,11 @@ func (o *Outlet) deliver(ctx context.Context, l *queue.Lease) {
 	l.Retry(setback)
 }
 
-func (o *Outlet) attempt(ctx context.Context, payload []byte) error {
+func (o *Outlet) attempt(ctx context.Context, l *queue.Lease) error {
 	start := time.Now()
-	err := o.output.Send(ctx, payload)
-	o.metrics.attempt(ctx, len(payload), time.Since(start), err)
+	counting := telemetry.WithWireCount(ctx, func(bytes int64) { o.metrics.wire(ctx, l.Label.Pipeline, bytes) })
+	err := o.output.Send(counting, l.Payload)
+	o.metrics.attempt(ctx, len(l.Payload), time.Since(start), err)
 	return err
 }
 

@@ -21,6 +21,8 @@ type Label struct {
 	// Destination is where in the output the payload goes to, such as a log
 	// store. Destinations that take less than others are paced by themselves.
 	Destination string
+	// Pipeline is whose the payload is.
+	Pipeline string
 	// Generation and Path name the file, Start and End the range of its bytes.
 	Generation, Path string
 	Start, End       int64
@@ -31,7 +33,7 @@ type Label struct {
 // A record on the disk is two frames: a head, which says what it is, and the
 // body, which is the payload. A body that is damaged can still be named.
 const (
-	headMagic = "WTR1"
+	headMagic = "WTR2"
 	// headBytesMax bounds a head: a path has 4 KiB at most.
 	headBytesMax = 16 << 10
 	// frameBytes is what durable adds to a frame.
@@ -64,7 +66,7 @@ func appendRecord(dst []byte, l *Label, payload []byte, now time.Time) []byte {
 		h = binary.AppendUvarint(h, uint64(n))
 	}
 	h = binary.AppendVarint(binary.AppendVarint(h, l.Start), l.End)
-	for _, s := range []string{l.Destination, l.Generation, l.Path} {
+	for _, s := range []string{l.Destination, l.Generation, l.Path, l.Pipeline} {
 		s = s[:min(len(s), headBytesMax/4)]
 		h = append(binary.AppendUvarint(h, uint64(len(s))), s...)
 	}
@@ -84,7 +86,7 @@ func parseHead(b []byte) (h head, err error) {
 	r := headReader{rest: rest[17:]}
 	h.bodyBytes, h.rawBytes, h.Records = r.size(), r.size(), r.size()
 	h.Start, h.End = r.number(), r.number()
-	h.Destination, h.Generation, h.Path = r.text(), r.text(), r.text()
+	h.Destination, h.Generation, h.Path, h.Pipeline = r.text(), r.text(), r.text(), r.text()
 	if r.failed || len(r.rest) > 0 {
 		return h, errHead
 	}

@@ -53,7 +53,7 @@ func (b *Budget) take(n int64) bool {
 var errFull = errors.New("the disk cache is full")
 
 const (
-	segmentMagic   = "wasmtail queue 1 "
+	segmentMagic   = "wasmtail queue 2 "
 	segmentSuffix  = ".seg"
 	finishedSuffix = ".ack"
 	badSuffix      = ".bad"

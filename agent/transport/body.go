@@ -54,6 +54,7 @@ type conn struct {
 	closed context.Context //nolint:containedctx // it ends the wait of a Write when the connection is closed
 	close  context.CancelFunc
 	paused atomic.Int64 // nanoseconds that Write has waited for the wire
+	wrote  atomic.Int64 // bytes, in all
 }
 
 // ReadFrom implements io.ReaderFrom. net/http calls it with a body behind a
@@ -80,6 +81,7 @@ func (c *conn) Write(p []byte) (written int, err error) {
 		}
 		n, err = c.Conn.Write(p[written : written+n])
 		c.wire.bytes.Add(int64(n))
+		c.wrote.Add(int64(n))
 		if written += n; err != nil || written == len(p) {
 			return written, err
 		}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/wasmtail/wasmtail/internal/signature"
+	"github.com/wasmtail/wasmtail/internal/telemetry"
 )
 
 const (
@@ -157,7 +158,10 @@ func (c *Client) Post(ctx context.Context, r Request) (Response, error) {
 	ends := deadline{timeout: c.timeout}
 	ctx, cancel := ends.watch(ctx)
 	sent := bodies{data: r.Body}
-	defer sent.open.Wait() // net/http may still write it after an early answer
+	defer func() {
+		sent.open.Wait() // net/http may still write it after an early answer
+		telemetry.CountWire(ctx, ends.bytes())
+	}()
 	defer cancel()
 	req, err := c.request(ctx, r, &sent)
 	if err != nil {

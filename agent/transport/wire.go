@@ -55,7 +55,8 @@ func (w *Wire) wait(ctx context.Context, n int) (allowed int, waited time.Durati
 type deadline struct {
 	timeout time.Duration
 	on      atomic.Pointer[conn] // the connection it uses
-	before  atomic.Int64         // what that had waited for earlier requests
+	before  atomic.Int64         // what that had waited for earlier requests,
+	wrote   atomic.Int64         // and written
 	given   time.Duration        // by which the timer was put off
 	timer   *time.Timer
 }
@@ -71,6 +72,7 @@ func (d *deadline) watch(ctx context.Context) (context.Context, func()) {
 		}
 		if c, ok := under.(*conn); ok {
 			d.before.Store(c.paused.Load())
+			d.wrote.Store(c.wrote.Load())
 			d.on.Store(c)
 		}
 	}})
@@ -95,6 +97,14 @@ func (d *deadline) watch(ctx context.Context) (context.Context, func()) {
 func (d *deadline) waited() time.Duration {
 	if c := d.on.Load(); c != nil {
 		return time.Duration(c.paused.Load() - d.before.Load())
+	}
+	return 0
+}
+
+// bytes is what the request has written to its connection, with TLS and headers.
+func (d *deadline) bytes() int64 {
+	if c := d.on.Load(); c != nil {
+		return c.wrote.Load() - d.wrote.Load()
 	}
 	return 0
 }

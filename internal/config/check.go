@@ -32,6 +32,11 @@ func (d *decoder) check(root *node, file *File) {
 	d.checkNames(root, "pipelines")
 	used := map[string]bool{}
 	known := d.outputNames(root)
+	for _, name := range slices.Sorted(maps.Keys(file.Limits.OutputBandwidth)) {
+		if path := join("limits.output_bandwidth", name); !d.faulted[path] && !slices.Contains(known, name) {
+			d.fault(d.placeOf(path, root.at), path, "there is no output %q%s; there are: %s", name, suggest(name, known), strings.Join(known, ", "))
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(file.Pipelines)) {
 		p := file.Pipelines[name]
 		d.checkPipeline(root, name, &p, known)

@@ -18,6 +18,8 @@
 package config
 
 import (
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -73,6 +75,9 @@ type Limits struct {
 	// Bandwidth is how many bytes a second the agent may send, as they leave: after
 	// compression, with headers and encryption. 0 means no limit.
 	Bandwidth Size `yaml:"bandwidth" default:"20MiB" example:"100MiB"`
+	// OutputBandwidth is the same for single outputs, by name, within the limit of
+	// all. An output that is not named has no limit of its own.
+	OutputBandwidth map[string]Size `yaml:"output_bandwidth" example:"{hub: 5MiB}"`
 	// Disk is how much of data_dir may hold batches that wait to be sent, for all
 	// outputs together. When it is full, reading stops: the log files hold what
 	// follows. 0 keeps waiting batches in memory only.
@@ -92,6 +97,11 @@ func (l *Limits) Validate(report func(key, problem string)) {
 	}
 	if l.Bandwidth != 0 && l.Bandwidth < 64*KiB {
 		report("bandwidth", "is less than 64KiB a second, too little for one batch; 0 means no limit")
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.OutputBandwidth)) {
+		if l.OutputBandwidth[name] < 64*KiB {
+			report("output_bandwidth."+name, "is less than 64KiB a second, too little for one batch; leave it out for no limit")
+		}
 	}
 	if l.Disk != 0 && l.Disk < 16*MiB {
 		report("disk", "is less than 16MiB, too little to take what waits in memory; 0 keeps it there")

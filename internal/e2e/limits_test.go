@@ -236,9 +236,9 @@ func (a *agentProcess) limit(t *testing.T, limits string) string {
 	require.NoError(t, err)
 	before, rest, ok := strings.Cut(string(text), "limits: {")
 	require.True(t, ok)
-	_, after, ok := strings.Cut(rest, "}")
+	_, after, ok := strings.Cut(rest, "}\n")
 	require.True(t, ok)
-	changed := before + "limits: {" + limits + "}" + after
+	changed := before + "limits: {" + limits + "}\n" + after
 	require.NoError(t, os.WriteFile(a.config, []byte(changed), 0o600))
 	return changed
 }
@@ -385,30 +385,44 @@ func TestLimitMemory_Holds(t *testing.T) {
 	c.requireOnce(t, total)
 }
 
-// TestLimitBandwidth_HoldsInEverySecond as the receiver counts the bytes.
+// TestLimitBandwidth_HoldsInEverySecond as the receiver counts the bytes: that of
+// the host, and that of one output.
 func TestLimitBandwidth_HoldsInEverySecond(t *testing.T) {
-	t.Parallel()
-	const limit, total = 1 << 20, 900_000
-	c := newCounter(t, total)
-	path := filepath.Join(t.TempDir(), "app.log")
-	numberedFile(t, path, 0, total)
-	a := limited(t, c, "cpu: 2, memory: 512MiB, bandwidth: 1MiB", pipelineYAML(path, "store"))
-	a.start(t)
-	a.watch(8*time.Second, func() {}, never)
-	l := a.limitStatus("bandwidth")
-	require.EqualValues(t, "slowed", l.State)
-	c.mu.Lock()
-	most, mean := c.past.most(), c.past.mean()
-	c.mu.Unlock()
-	t.Logf("at most %.3f of the limit in a second, %.3f on the average; %d of %d lines", most/limit, mean/limit, c.count(), total)
-	require.Less(t, c.count(), total, "there was not enough to do")
-	require.LessOrEqual(t, most, limit*1.1)
-	require.GreaterOrEqual(t, mean, limit*0.85)
-	require.InDelta(t, mean, l.Used, limit*0.15)
-	require.Empty(t, a.rewrite(a.limit(t, "cpu: 2, memory: 512MiB, bandwidth: 0")).Error)
-	a.eventually("all lines are there", func() bool { return c.count() == total })
-	a.stop()
-	c.requireOnce(t, total)
+	for name, limits := range map[string]string{"host": "bandwidth: 1MiB", "output": "bandwidth: 0, output_bandwidth: {hub: 1MiB}"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const limit, total = 1 << 20, 900_000
+			c := newCounter(t, total)
+			path := filepath.Join(t.TempDir(), "app.log")
+			numberedFile(t, path, 0, total)
+			a := limited(t, c, "cpu: 2, memory: 512MiB, "+limits, pipelineYAML(path, "store"))
+			a.start(t)
+			a.watch(8*time.Second, func() {}, never)
+			used := a.limitStatus("bandwidth")
+			c.mu.Lock()
+			most, mean := c.past.most(), c.past.mean()
+			c.mu.Unlock()
+			t.Logf("at most %.3f of the limit in a second, %.3f on the average; %d of %d lines", most/limit, mean/limit, c.count(), total)
+			require.Less(t, c.count(), total, "there was not enough to do")
+			require.LessOrEqual(t, most, limit*1.1)
+			require.GreaterOrEqual(t, mean, limit*0.85)
+			require.InDelta(t, mean, used.Used, limit*0.15)
+			require.Equal(t, name == "host", used.State == "slowed", "the host's limit: %s", used.State)
+			require.Empty(t, a.rewrite(a.limit(t, "cpu: 2, memory: 512MiB, bandwidth: 0")).Error)
+			a.eventually("all lines are there", func() bool { return c.count() == total })
+			_, metrics, err := a.get("/metrics")
+			require.NoError(t, err)
+			bytes := func(name string, labels ...string) float64 {
+				n, err := strconv.ParseFloat(sample(t, string(metrics), name, labels...), 64)
+				require.NoError(t, err)
+				return n
+			}
+			all := bytes("wasmtail_wire_bytes_total", `output="hub"`)
+			require.InEpsilon(t, all, bytes("wasmtail_pipeline_wire_bytes_total", `output="hub"`, `pipeline="p"`), 0.02, "the only pipeline took nearly all")
+			a.stop()
+			c.requireOnce(t, total)
+		})
+	}
 }
 
 // TestLimitOpenFiles_FilesTakeTurns: of many more files than the process may open,

@@ -63,6 +63,11 @@ var (
 		Labels: []Label{outputLabel},
 		Help:   "Bytes an output has written to its connections, headers and encryption included: what limits.bandwidth bounds.",
 	}
+	PipelineWireBytes = Metric{
+		Name: "wasmtail_pipeline_wire_bytes_total", Kind: Counter, Unit: "bytes",
+		Labels: []Label{pipelineLabel, outputLabel},
+		Help:   "Of wasmtail_wire_bytes_total, what the batches of a pipeline took. Opening connections is nobody's.",
+	}
 	BufferLost = Metric{
 		Name: "wasmtail_buffer_lost_events_total", Kind: Counter,
 		Labels: []Label{outputLabel, {"reason", "expired, damaged, or set_aside: kept in a file that cannot be sent"}},
@@ -249,7 +254,7 @@ var (
 // reference.
 var (
 	Agent = []*Metric{
-		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost, &WireBytes, &LostBytes,
+		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost, &WireBytes, &PipelineWireBytes, &LostBytes,
 		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LedgerMismatch, &InputDropped, &LimitUsed, &LimitMax, &LimitWaited,
 	}
 	Hub = []*Metric{

@@ -73,6 +73,7 @@ type agent struct {
 	bandwidth   *rate.Limiter            // of all outputs together,
 	bandwidths  map[string]*rate.Limiter // and of each
 	wires       map[string]*transport.Wire
+	estate      tail.Estate // of inputs that a reload has ended
 	losses      *losses
 	disk        *queue.Budget // the same
 	processors  int           // that the system lets this process use
@@ -245,6 +246,7 @@ func (a *agent) run(ctx context.Context) error {
 	for _, p := range a.active.pipelines {
 		<-p.ended
 	}
+	a.estate.Close(func(string) bool { return false })
 	for _, o := range a.active.outlets {
 		o.Close()
 	}
@@ -378,7 +380,7 @@ func (a *agent) buildPipeline(ctx context.Context, name string, s set) (*running
 	p := s.file.Pipelines[name]
 	input, err := a.o.Plugins.Inputs[p.Input.Type].Build(p.Input.Config, InputEnv{
 		Pipeline: name, Checkpoints: a.checkpoints, Batch: batchOf(s.file, name), Readers: p.Workers,
-		OpenFilesMax: inputFilesMax(s.file), SpoolDir: s.file.DataDir, Lost: func(l tail.Loss) {
+		OpenFilesMax: inputFilesMax(s.file), SpoolDir: s.file.DataDir, Estate: &a.estate, Lost: func(l tail.Loss) {
 			a.losses.add(Loss{Pipeline: name, Path: l.Path, Generation: l.Generation, Start: l.Start, End: l.End, Reason: l.Reason})
 		}, Log: a.o.Log.WithField("pipeline", name),
 	})

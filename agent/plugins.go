@@ -61,6 +61,8 @@ type InputEnv struct {
 	OpenFilesMax int
 	// SpoolDir takes temporary files, such as unpacked archives.
 	SpoolDir string
+	// Estate takes open files at the end of an input, and has those of the one before.
+	Estate *tail.Estate
 	// Lost is to be told of each range of a file that is gone undelivered.
 	Lost func(tail.Loss)
 	Log  logrus.FieldLogger

@@ -49,6 +49,7 @@ func (a *agent) reload(r runner) {
 	a.active, a.config = next, ConfigStatus{LoadedAt: time.Now()}
 	a.mu.Unlock()
 	r.start(next, before)
+	a.estate.Close(func(pipeline string) bool { return next.pipelines[pipeline] != nil })
 	a.o.Log.WithField("changed", strings.Join(changes(before, next), ", ")).Info("a new configuration runs")
 }
 

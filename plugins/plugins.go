@@ -62,7 +62,7 @@ func module(settings any, env agent.ProcessorEnv) (pipeline.Processor, error) {
 
 func files(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	return filelog.New(*settings.(*filelog.Config), filelog.Env{
-		Checkpoints: env.Checkpoints, Pipeline: env.Pipeline, Readers: env.Readers, OpenFilesMax: env.OpenFilesMax, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, SpoolDir: env.SpoolDir, Lost: env.Lost, Log: env.Log,
+		Checkpoints: env.Checkpoints, Pipeline: env.Pipeline, Readers: env.Readers, OpenFilesMax: env.OpenFilesMax, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, SpoolDir: env.SpoolDir, Estate: env.Estate, Lost: env.Lost, Log: env.Log,
 	})
 }
 

@@ -146,6 +146,9 @@ type Config struct {
 	// SpoolDir takes the unlinked temporary files into which compressed rotated
 	// files are unpacked. Default: the system's.
 	SpoolDir string
+	// Estate keeps what is open at the end for the next tailer of the pipeline; nil:
+	// it is closed.
+	Estate *Estate
 	// Lost is told of each range that is lost. It must not block for long. Default:
 	// nobody is.
 	Lost func(Loss)

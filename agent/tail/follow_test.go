@@ -364,6 +364,37 @@ func TestDeleted_HeldUntilDeliveredOrReleased(t *testing.T) {
 	require.Contains(t, r.logged.String(), "bytes 0 to 120")
 }
 
+func TestEstate_DeletedFilesAreReadByTheNextTailer(t *testing.T) {
+	r := newRig(t, dirOf(t), func(c *Config) { c.Estate = &Estate{} })
+	r.write("app.log", lines(0, 5))
+	r.settle()
+	r.got.hold = true
+	r.write("app.log", lines(5, 8)) // is read, and not acknowledged
+	r.step(time.Second)
+	r.rename("app.log", "app.log.1")
+	r.write("app.log", lines(8, 10))
+	r.step(time.Second)
+	r.got.release(false)
+	r.got.order = r.got.order[:5]
+	r.got.hold = false
+	r.remove("app.log.1")
+	r.remove("app.log")
+	r.restart()
+	r.write("app.log", lines(10, 12))
+	r.settle()
+	r.wantLines(12)
+	require.Zero(t, r.tailer.Counters().LostBytes)
+
+	r.write("app.log", lines(12, 13))
+	r.remove("app.log")
+	r.config.Include = []string{r.path("other.log")} // nobody comes for it
+	r.restart()
+	r.settle()
+	require.Zero(t, r.tailer.open)
+	r.stop()
+	require.Empty(t, r.config.Estate.files)
+}
+
 func TestForgets_FilesThatAreGone(t *testing.T) {
 	r := newRig(t, dirOf(t), nil)
 	defer func() { r.stop() }()

@@ -161,6 +161,7 @@ func (t *Tailer) start() {
 		id := identity{e.Dev, e.Ino}
 		t.orphans[id] = append(t.orphans[id], src)
 	}
+	t.inherit()
 }
 
 func (t *Tailer) stop() {
@@ -171,6 +172,9 @@ func (t *Tailer) stop() {
 		if size := g.size; size > g.acked() { // so that it is known should it be lost
 			g.edit(func(e *checkpoint.Entry) { e.Size = size })
 		}
+	}
+	t.bequeath()
+	for _, g := range t.byID {
 		t.closeFD(g)
 	}
 	for _, g := range t.closed {

@@ -57,7 +57,7 @@ func TestParse_Faults(t *testing.T) {
 		{"no type", edit("{type: stdout}", "{}"), []string{`agent.yaml:3:8: outputs.out.type: is required: the output, one of logservice, stdout`}},
 		{"unknown type", edit("type: stdout", "type: sdtout"), []string{`agent.yaml:3:15: outputs.out.type: there is no output "sdtout" (did you mean "stdout"?); there are: logservice, stdout`}},
 		{"unknown output", edit("outputs: [out]", "outputs: [oot]"), []string{`agent.yaml:7:15: pipelines.main.outputs[0]: there is no output "oot" (did you mean "out"?); there are: out`}},
-		{"bandwidth of an unknown output", minimal + "limits: {output_bandwidth: {oot: 1MiB}}\n", []string{`agent.yaml:8:29: limits.output_bandwidth.oot: there is no output "oot" (did you mean "out"?); there are: out`}},
+		{"bandwidth of an unknown output", minimal + "limits: {output_bandwidth: {oot: 1MiB}}\n", []string{`agent.yaml:8:34: limits.output_bandwidth.oot: there is no output "oot" (did you mean "out"?); there are: out`}},
 		{"bandwidth of an output too small", minimal + "limits: {output_bandwidth: {out: 1KiB}}\n", []string{`agent.yaml:8:34: limits.output_bandwidth.out: is less than 64KiB a second, too little for one batch; leave it out for no limit`}},
 		{"output twice", edit("outputs: [out]", "outputs: [out, out]"), []string{`agent.yaml:7:20: pipelines.main.outputs[1]: the output "out" is named twice: remove one`}},
 		{"no outputs", edit("outputs: [out]", "outputs: []"), []string{"agent.yaml:7:14: pipelines.main.outputs: must not be empty: add, for example, `outputs: [hub]`"}},

@@ -222,3 +222,35 @@ func TestAReloadWhileTheHubIsAway(t *testing.T) {
 	a.requireCopy(n)
 	a.stop()
 }
+
+// TestADeletedFileOutlivesTheChangeOfItsPipeline while the hub is away and nothing
+// may go to the disk: the file is nowhere but in the hands of the agent.
+func TestADeletedFileOutlivesTheChangeOfItsPipeline(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	w := newWriter(t)
+	pipeline := func(version string) string {
+		return fmt.Sprintf("  p:\n    input: {type: files, include: [%q], start_at: beginning}\n"+
+			"    processors: [{type: fields, add: {version: %q}}]\n    outputs: [hub]\n    logstore: store\n", w.path, version)
+	}
+	a := newAgent(t, h, pipeline("1"))
+	text, err := os.ReadFile(a.config)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(a.config, []byte(strings.Replace(string(text), "limits: {", "limits: {disk: 0, ", 1)), 0o600))
+	w.write(300)
+	a.start(t)
+	require.NoError(t, os.Remove(w.path))
+	w.write(100)
+	a.eventually("the agent knows that the file is deleted", func() bool {
+		s, err := a.status()
+		return err == nil && len(s.Pipelines[0].Files) == 1 && s.Pipelines[0].Files[0].State == "deleted"
+	})
+	require.Empty(t, a.configure(pipeline("2")).Error)
+	w.write(100) // its writer has it open still
+	h.start(t)
+	a.requireAll(h, "store", w.lines)
+	s, err := a.status()
+	require.NoError(t, err)
+	require.Zero(t, s.Lost.Bytes)
+	a.stop()
+}

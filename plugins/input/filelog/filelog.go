@@ -43,6 +43,8 @@ type Env struct {
 	Linger time.Duration
 	// SpoolDir takes unlinked temporary files, "" for the system's directory.
 	SpoolDir string
+	// Estate keeps open files for the next input of the pipeline: see tail.Config.
+	Estate *tail.Estate
 	// Lost is told of each range of a file that is lost; nil: nobody is.
 	Lost func(tail.Loss)
 	Log  logrus.FieldLogger
@@ -75,7 +77,7 @@ func New(c Config, env Env) (*Input, error) {
 		RecordBytesMax: int(c.MaxRecordSize), BatchBytesMax: env.BatchBytes,
 		Linger: env.Linger, PartialTimeout: c.PartialTimeout,
 		RotatedCloseAfter: c.RotatedCloseAfter, DeletedReleaseAfter: c.DeletedReleaseAfter,
-		SpoolDir: env.SpoolDir, Lost: env.Lost,
+		SpoolDir: env.SpoolDir, Estate: env.Estate, Lost: env.Lost,
 	}, env.Checkpoints, log)
 	if err != nil {
 		return nil, err

@@ -68,6 +68,9 @@ type Options struct {
 	Retention time.Duration
 	// DiskBytesMax bounds the store inside; 0 means no bound.
 	DiskBytesMax int64
+	// MemoryBytesMax bounds the caches of the store inside, and what queries hold; a
+	// quarter of the machine's memory.
+	MemoryBytesMax int64
 	// QueueBytesMax bounds what waits for the store. 8 GiB.
 	QueueBytesMax int64
 	// RawBytesMax bounds a request's inflated size. 10 MiB.
@@ -200,11 +203,7 @@ func open(ctx context.Context, o Options) (p *parts, err error) {
 		DiskBytesMax: o.QueueBytesMax, Retention: o.Retention, Log: o.Log,
 	}
 	if o.StoreURL == "" {
-		p.engine, err = store.Open(store.Options{
-			Dir: filepath.Join(o.DataDir, "store"), Retention: o.Retention,
-			DiskBytesMax: o.DiskBytesMax, FreeBytesMin: freeBytesMin,
-		})
-		if err != nil {
+		if err := p.openEngine(); err != nil {
 			return nil, err
 		}
 		streamOptions.Writer, streamOptions.Querier = p.engine, p.engine
@@ -230,6 +229,21 @@ func open(ctx context.Context, o Options) (p *parts, err error) {
 		LoggedIn: p.nextLogin, Version: o.Version, Store: p.storeKind(), Ingest: p.ingest, Log: o.Log,
 	})
 	return p, err
+}
+
+// openEngine opens the store inside.
+func (p *parts) openEngine() (err error) {
+	if err := p.mendStore(); err != nil {
+		return err
+	}
+	p.engine, err = store.Open(store.Options{
+		Dir: p.storeDir(), Retention: p.o.Retention,
+		DiskBytesMax: p.o.DiskBytesMax, FreeBytesMin: freeBytesMin, MemoryBytesMax: p.o.MemoryBytesMax,
+	})
+	if errors.Is(err, store.ErrDamaged) {
+		return p.reportDamage(err)
+	}
+	return err
 }
 
 func (p *parts) storeKind() string {

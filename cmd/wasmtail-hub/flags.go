@@ -59,6 +59,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.NATSURL, "nats-url", "", "NATS server or cluster for the ingest stream, instead of the one inside")
 	f.IntVar(&o.Replicas, "nats-replicas", 1, "how many servers of a NATS cluster hold each batch")
 	f.Var((*age)(&o.Retention), "retention", "age at which records are deleted, such as 30d")
+	f.Var((*size)(&o.MemoryBytesMax), "memory", "memory for caches of the store inside and for queries, such as 2GiB (default: a quarter of the machine's)")
 	f.Var((*size)(&o.DiskBytesMax), "max-disk", "disk space of the store inside, such as 50GiB; the oldest days go first (default: no bound)")
 	f.Var((*size)(&o.QueueBytesMax), "max-queue", "disk space of batches that wait for the store (default 8GiB)")
 	f.Var((*size)(&o.RawBytesMax), "max-body", "largest inflated body of a request (default 10MiB)")

@@ -167,11 +167,11 @@ func (c *Console) query(w http.ResponseWriter, r *http.Request, u *caller) error
 	defer done()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := bufio.NewWriterSize(w, 64<<10)
-	wrote := false
+	size := 0
 	var line []byte
 	emit := func(row []store.Field) error {
-		wrote = true
 		line = append(appendRecord(line[:0], row), '\n')
+		size += len(line)
 		_, err := out.Write(line)
 		return err
 	}
@@ -181,7 +181,7 @@ func (c *Console) query(w http.ResponseWriter, r *http.Request, u *caller) error
 	} else {
 		err = c.records(ctx, q, p, emit)
 	}
-	if err != nil && !wrote {
+	if err != nil && out.Buffered() == size { // nothing has left yet
 		return err
 	}
 	if err != nil {

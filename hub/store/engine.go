@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -38,7 +39,14 @@ type Options struct {
 	DiskBytesMax int64
 	// FreeBytesMin is the free disk space below which writing fails with ErrFull.
 	FreeBytesMin int64
+	// MemoryBytesMax is for caches, and for what queries hold to group, sort or
+	// count: one that needs more than two fifths of it ends with an error. 0 is a
+	// quarter of the machine's memory. It is that of the first Open of a process.
+	MemoryBytesMax int64
 }
+
+// ErrDamaged says that files of the store cannot be read.
+var ErrDamaged = errors.New("the store is damaged")
 
 // Engine is the store inside the process.
 type Engine struct {
@@ -55,6 +63,9 @@ type Engine struct {
 // flags parses the empty command line once: the engine reads global flags, and
 // refuses to run before they are parsed.
 var flags = sync.OnceValue(func() error {
+	if err := flag.Set("memory.allowedPercent", "25"); err != nil {
+		return fmt.Errorf("cannot bound the engine's memory: %w", err)
+	}
 	// Its format stays the default one: with JSON it ends the process at a fault
 	// of the disk, otherwise it panics, and a panic can be turned into an error.
 	if err := flag.Set("loggerLevel", "WARN"); err != nil {
@@ -72,13 +83,24 @@ func Open(o Options) (e *Engine, err error) {
 	if err := flags(); err != nil {
 		return nil, err
 	}
+	if o.MemoryBytesMax > 0 {
+		if err := flag.Set("memory.allowedBytes", strconv.FormatInt(o.MemoryBytesMax, 10)); err != nil {
+			return nil, fmt.Errorf("cannot bound the engine's memory: %w", err)
+		}
+	}
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil { // faults name files by it
+		return nil, fmt.Errorf("cannot find the store: %w", err)
+	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot create the store's directory: %w", err)
 	}
 	e = &Engine{}
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("cannot open the store in %s: %v; if its files are damaged, restore or move the directory away", o.Dir, p)
+			err = fmt.Errorf("cannot open the store in %s: %v", o.Dir, p)
+			if damaged(o.Dir).MatchString(err.Error()) {
+				err = fmt.Errorf("%w: %w", ErrDamaged, err)
+			}
 			_ = e.closeHalves() // the first fault is the one to report
 			e = nil
 		}

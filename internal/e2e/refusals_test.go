@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -275,4 +276,31 @@ func TestTheHubsErrorsAreCounted(t *testing.T) {
 	for _, want := range []string{`{outcome="success"} 1`, `{outcome="refused"} 1`, `{outcome="busy"} 0`} {
 		require.Contains(t, strings.Split(string(text), "\n"), "wasmtail_hub_receive_requests_total"+want)
 	}
+}
+
+// TestAQueryThatNeedsTooMuchMemoryIsRefused, and the hub goes on.
+func TestAQueryThatNeedsTooMuchMemoryIsRefused(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--memory", "16MiB")
+	w := newWriter(t)
+	a := newAgent(t, h, pipelineYAML(w.path, "store"))
+	w.write(120_000)
+	a.start(t)
+	count := func(pipe string) (string, error) {
+		body, err := h.get("/api/v1/query", url.Values{
+			"logstore": {"store"}, "project": {"test"}, "query": {"* | " + pipe},
+			"start": {time.Now().Add(-24 * time.Hour).Format(time.RFC3339)}, "end": {time.Now().Add(time.Hour).Format(time.RFC3339)},
+		})
+		return string(body), err
+	}
+	a.eventually("all lines are there", func() bool {
+		body, err := count("stats count() n")
+		return err == nil && strings.Contains(body, `"120000"`)
+	})
+	body, err := count("stats count_uniq(_msg) n")
+	require.Contains(t, fmt.Sprint(body, err), "memory")
+	_, err = count("stats count() n")
+	require.NoError(t, err)
+	a.stop()
+	h.stop()
 }

@@ -245,9 +245,6 @@ func (s *Store) Add(entries []Entry, pipeline string, notes ...string) ([]*Sourc
 	for i, e := range entries {
 		added[i] = &Source{store: s, entry: e, acked: e.Acked, marker: e.Marker, cursor: e.Cursor, durable: true}
 		frames = appendEntry(frames, &e)
-		if e.Cursor != nil {
-			frames = appendCursor(frames, &e)
-		}
 	}
 	for _, note := range notes {
 		frames = appendNote(frames, pipeline, note)

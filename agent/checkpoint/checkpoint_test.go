@@ -124,6 +124,29 @@ func TestBegin_MovesOverTheAcknowledgedPrefixOnly(t *testing.T) {
 	at(40, 0)
 }
 
+func TestEdit_ACrashLeavesNoEntryWithoutItsCursor(t *testing.T) {
+	for survives := 0; ; survives++ {
+		fs := durable.NewMem()
+		s := open(t, fs)
+		sources, err := s.Add([]Entry{streamed(2)}, "p")
+		require.NoError(t, err)
+		sources[0].BeginCursor(0, 7, []byte("7"))(true)
+		sources[0].Edit(func(e *Entry) { e.Size++ })
+		start := fs.Calls()
+		fs.Fault = faultAt(start+1, true) // written, not synced
+		require.Error(t, s.Save())
+		fs.Fault = nil
+		most := 0
+		fs.Restart(func(n int) int { most = n; return min(n, survives) })
+		e := find(open(t, fs), 2).Entry()
+		require.Equal(t, strconv.FormatInt(e.Acked, 10), string(e.Cursor), "%d bytes of the log survive", survives)
+		if survives >= most {
+			require.EqualValues(t, 7, e.Acked)
+			return
+		}
+	}
+}
+
 // faultAt fails one call, or crashes at it.
 func faultAt(at int, crash bool) func(int, string, string) error {
 	return func(call int, _, _ string) error {

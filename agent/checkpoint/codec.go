@@ -61,7 +61,11 @@ func appendNoteBody(dst []byte, pipeline, note string) []byte {
 
 func appendEntry(dst []byte, e *Entry) []byte {
 	var scratch [256]byte
-	return durable.AppendFrame(dst, appendEntryBody(scratch[:0], e))
+	body := appendEntryBody(scratch[:0], e)
+	if e.Cursor != nil {
+		body = appendCursorBody(body, e)
+	}
+	return durable.AppendFrame(dst, body)
 }
 
 func appendCursorBody(dst []byte, e *Entry) []byte {
@@ -86,11 +90,7 @@ func (src *Source) appendChangeLocked(dst []byte) []byte {
 		return durable.AppendFrame(dst, appendString(append(scratch[:0], kindForget), src.entry.Generation))
 	case src.changed || !src.durable:
 		src.takeLocked()
-		dst = appendEntry(dst, &src.entry)
-		if src.entry.Cursor != nil {
-			dst = appendCursor(dst, &src.entry)
-		}
-		return dst
+		return appendEntry(dst, &src.entry)
 	case src.acked == src.entry.Acked:
 		return dst
 	}
@@ -146,11 +146,15 @@ func decodeLog(data []byte) (state, error) {
 			return st.snapshot(payload)
 		}
 		d := decoder{rest: payload}
-		st.change(&d)
-		if d.failed || len(d.rest) > 0 {
-			return errFormat
+		for {
+			st.change(&d)
+			if d.failed {
+				return errFormat
+			}
+			if len(d.rest) == 0 {
+				return nil
+			}
 		}
-		return nil
 	})
 	if err == nil && !st.whole {
 		err = fmt.Errorf("no snapshot: %w", errFormat)

@@ -84,6 +84,20 @@ func (src *Source) BeginCursor(start, end int64, cursor []byte) func(acknowledge
 	return src.begin(interval{start: start, end: end, cursor: cursor})
 }
 
+// MoveCursor replaces the cursor, which it keeps, of a source that is acknowledged
+// up to at and has no open span; it is false, and changes nothing, for another. The
+// bytes are counted as before: what lies between the two cursors has none.
+func (src *Source) MoveCursor(at int64, cursor []byte) bool {
+	src.store.mu.Lock()
+	defer src.store.mu.Unlock()
+	if src.gone || src.open > 0 || src.acked != at {
+		return false
+	}
+	src.cursor, src.changed = cursor, true
+	src.queueLocked()
+	return true
+}
+
 func (src *Source) begin(iv interval) func(acknowledged bool) {
 	src.store.mu.Lock()
 	src.open++

@@ -139,6 +139,16 @@ func (s *Stream) Rewind() []byte {
 	return e.Cursor
 }
 
+// Skip moves the cursor over a part of the source that gave no records. It is
+// false, and nothing is changed, while something of the stream is under way or was
+// returned. No Batcher may hold records, and no other goroutine may give any.
+func (s *Stream) Skip(cursor []byte) bool {
+	if s.Waiting() > 0 || s.Returned() {
+		return false
+	}
+	return s.life.Load().source.MoveCursor(s.next.Load(), cursor)
+}
+
 // Restart gives the stream up for a new generation with another cursor, where its
 // source cannot be read from the old one on any more. It may be called when Rewind
 // may; Batchers from before are not used again.
@@ -221,10 +231,15 @@ func (s *Stream) Batcher(lane uint64) *Batcher {
 
 // Add appends a record that has raw as its line and its only field, for the caller
 // to change; raw is copied. The pointer is valid until the next call.
-func (b *Batcher) Add(raw []byte) *record.Record {
+func (b *Batcher) Add(raw []byte) *record.Record { return b.AddSized(raw, int64(len(raw))+1) }
+
+// AddSized is Add for a record that takes size bytes of the stream, at least 1,
+// however long its line is: for a source whose lines are written with what is not
+// in it, such as names of columns, and so may differ when it is read again.
+func (b *Batcher) AddSized(raw []byte, size int64) *record.Record {
 	batch := b.open()
 	r := batch.Add(raw)
-	r.Offset, r.Size = b.size, int64(len(raw))+1
+	r.Offset, r.Size = b.size, size
 	b.size += r.Size
 	return r
 }

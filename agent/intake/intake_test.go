@@ -135,6 +135,29 @@ func TestStream_RestartIsANewGeneration(t *testing.T) {
 	require.Equal(t, "100", string(s.Cursor()))
 }
 
+func TestStream_SkipsWhatGaveNoRecords(t *testing.T) {
+	fs, r := durable.NewMem(), &receiver{}
+	store := openStore(t, fs)
+	s := openStream(t, store, r)
+	require.True(t, s.Skip([]byte("7")))
+	b := s.Batcher(0)
+	b.AddSized([]byte("{a long line}"), 3)
+	require.NoError(t, b.Flush(context.Background(), []byte("8"), nil))
+	require.False(t, s.Skip([]byte("9")), "a batch is under way")
+	r.answer(0, nil)
+	require.Equal(t, "8", string(s.Cursor()))
+	require.NoError(t, store.Save())
+	require.True(t, s.Skip([]byte("10")))
+	require.NoError(t, store.Save())
+	fs.Restart(func(int) int { return 0 })
+	s = openStream(t, openStore(t, fs), r)
+	require.Equal(t, "10", string(s.Cursor()))
+	rows(t, s.Batcher(0), 10, 11)
+	require.Equal(t, [][2]int64{{0, 3}, {3, 9}}, r.spans)
+	r.answer(1, errors.New("stopped"))
+	require.False(t, s.Skip([]byte("11")), "it must be read again")
+}
+
 func TestBatcher_KeepsWhatThePipelineDidNotTake(t *testing.T) {
 	r := &receiver{full: true}
 	s := openStream(t, openStore(t, durable.NewMem()), r)

@@ -8,6 +8,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
+	"github.com/wasmtail/wasmtail/plugins/input/mysqlquery"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
 	"github.com/wasmtail/wasmtail/plugins/output/logservice"
 	"github.com/wasmtail/wasmtail/plugins/processor/delimiter"
@@ -26,6 +27,7 @@ func Standard() agent.Plugins {
 	return agent.Plugins{
 		Inputs: map[string]agent.InputPlugin{
 			"files": {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
+			"mysql": {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
 		},
 		Processors: map[string]agent.ProcessorPlugin{
 			"delimiter": processor(delimiter.New),
@@ -63,6 +65,12 @@ func module(settings any, env agent.ProcessorEnv) (pipeline.Processor, error) {
 func files(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	return filelog.New(*settings.(*filelog.Config), filelog.Env{
 		Checkpoints: env.Checkpoints, Pipeline: env.Pipeline, Readers: env.Readers, OpenFilesMax: env.OpenFilesMax, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, SpoolDir: env.SpoolDir, Estate: env.Estate, Lost: env.Lost, Log: env.Log,
+	})
+}
+
+func mysql(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return mysqlquery.New(*settings.(*mysqlquery.Config), mysqlquery.Env{
+		Pipeline: env.Pipeline, Checkpoints: env.Checkpoints, BatchBytes: int(env.Batch.Size), Log: env.Log,
 	})
 }
 

@@ -46,6 +46,7 @@ var homes = []struct {
 	{"github.com/fsnotify/fsnotify", []string{"agent/tail", "agent/wasmhost"}},
 	{"github.com/nats-io/", []string{"hub/stream", "hub/fleet"}},
 	{"github.com/VictoriaMetrics/VictoriaMetrics", []string{"hub/store"}},
+	{"github.com/go-sql-driver/mysql", []string{"internal/mysqlserver", "internal/mariadb"}},
 	{"github.com/spf13/cobra", []string{"cmd/"}},
 	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "internal/toolchain", "hub/receiver", "cmd/"}},
 	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}},

@@ -116,7 +116,7 @@ type Queue struct {
 	loaded  int       // records of the disk in streams
 	gates   map[string]*gate
 	all     gate
-	moved   map[place]bool // out, or tried again from memory, and on the disk too
+	moved   map[place]bool // out, tried again from memory, or over, and on the disk too
 	room    chan struct{}  // closed and replaced when Put may go on
 	work    chan struct{}  // closed and replaced when Take may go on
 	free    [][]byte       // payload buffers for reuse

@@ -119,6 +119,7 @@ func (q *Queue) safeLocked(now time.Time) bool {
 func (q *Queue) movedLocked(items []*item, places []place) (dones []func(error), over []place) {
 	for i, it := range items {
 		if it.done == nil {
+			q.moved[places[i]] = true // until it is finished
 			over = append(over, places[i])
 			continue
 		}
@@ -158,16 +159,13 @@ func (q *Queue) load() {
 	var res scanResult
 	var err error
 	if seg != nil {
-		res, err = q.disk.load(seg, func(h *head, p place) {
+		res, err = q.disk.load(seg, q.heldOf(seg), func(h *head, p place) {
 			label := Label{Stream: h.Stream, Destination: h.Destination}
 			found = append(found, &item{label: label, lane: -1, at: p})
 		})
 	}
 	q.mu.Lock()
 	for _, it := range found {
-		if q.moved[it.at] {
-			continue // it is out, or waits in memory
-		}
 		q.loaded++
 		s := q.streamLocked(it.label.Stream)
 		s.items = append(s.items, it)
@@ -183,6 +181,21 @@ func (q *Queue) load() {
 		q.o.Lost(Loss{Reason: Damaged, Records: res.damaged, Err: fmt.Errorf("cannot find %d payloads in the segment %d of the disk cache: it was damaged", res.damaged, seg.id)})
 	}
 	q.settle()
+}
+
+// heldOf returns where a segment has records that the queue holds itself: they are
+// out, or wait in memory, or are being finished. While loading is set there will
+// be no more.
+func (q *Queue) heldOf(seg *segment) map[int64]bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	held := map[int64]bool{}
+	for p := range q.moved {
+		if p.seg == seg {
+			held[p.at] = true
+		}
+	}
+	return held
 }
 
 // fetch reads the payload of a loan from the disk. What cannot be read, or is too
@@ -227,7 +240,7 @@ func (q *Queue) finish(it *item) {
 // settle goes back to memory when the disk is empty.
 func (q *Queue) settle() {
 	q.mu.Lock()
-	back := q.spilled && !q.moving && q.putting == 0 && q.loaded == 0 && len(q.moved) == 0 && q.disk.empty()
+	back := q.spilled && !q.moving && !q.loading && q.putting == 0 && q.loaded == 0 && len(q.moved) == 0 && q.disk.empty()
 	if back {
 		q.spilled = false
 		q.wakeLocked()

@@ -73,7 +73,8 @@ type segment struct {
 	size     int64 // bytes of the file that count
 	records  int   // -1 until they are counted
 	finished int
-	loaded   bool // its records are in the queue's streams
+	loaded   bool    // its records are in the queue's streams
+	early    []int64 // where those begin that were finished before
 	reader   durable.Reader
 	acks     durable.File
 }
@@ -301,6 +302,9 @@ func (s *spool) finish(p place) {
 	if p.seg.acks != nil {
 		_, _ = p.seg.acks.Write(appendAck(nil, p.seg.id, p.at))
 	}
+	if !p.seg.loaded {
+		p.seg.early = append(p.seg.early, p.at)
+	}
 	p.seg.finished++
 	s.dropIfDone(p.seg)
 }
@@ -404,9 +408,10 @@ func (s *spool) waiting() bool {
 	return more && loaded < segmentsMax
 }
 
-// load reads what a sealed segment has, and calls each for what is not finished.
+// load reads what a sealed segment has, and calls each for what is neither
+// finished nor held, which is what the queue has in memory of it and will finish.
 // A segment that cannot be used is put out of the way, and the error says so.
-func (s *spool) load(seg *segment, each func(*head, place)) (res scanResult, err error) {
+func (s *spool) load(seg *segment, held map[int64]bool, each func(*head, place)) (res scanResult, err error) {
 	var found []foundRecord
 	if err = s.open(seg); err == nil {
 		res, err = scanSegment(limited{seg.reader, seg.size}, func(r foundRecord) { found = append(found, r) })
@@ -419,13 +424,25 @@ func (s *spool) load(seg *segment, each func(*head, place)) (res scanResult, err
 	}
 	seg.records, seg.finished = len(found), 0
 	finished := s.finishedPlaces(seg)
-	for i := range found {
-		if finished[found[i].at] {
-			seg.finished++
-			continue
-		}
-		each(&found[i].head, place{seg, found[i].at, found[i].size})
+	for _, at := range seg.early { // the note may have failed
+		finished[at] = true
 	}
+	for i := range found {
+		at := found[i].at
+		switch {
+		case finished[at]:
+			seg.finished++
+		case !held[at]:
+			each(&found[i].head, place{seg, at, found[i].size})
+		}
+		delete(held, at)
+	}
+	for at := range held { // damaged, but in memory
+		if !finished[at] {
+			seg.records++
+		}
+	}
+	seg.early = nil
 	s.dropIfDone(seg)
 	return res, nil
 }

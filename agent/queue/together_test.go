@@ -1,0 +1,156 @@
+package queue
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasmtail/wasmtail/internal/durable"
+)
+
+// crowd is a queue that lanes fill and senders empty at the same time, while it
+// goes to the disk and back again and again.
+type crowd struct {
+	q      *Queue
+	budget *Budget
+
+	mu   sync.Mutex
+	got  map[uint64][]uint32
+	left sync.WaitGroup // payloads that are not delivered
+}
+
+func newCrowd(t *testing.T, fs durable.FS) *crowd {
+	c := &crowd{budget: NewBudget(1 << 30), got: map[uint64][]uint32{}}
+	c.q = New(Options{
+		BytesMax: 2 << 10, Senders: 4, Disk: &Disk{FS: fs, Dir: diskDir, Format: "test", Budget: c.budget},
+		Lost:      func(l Loss) { t.Errorf("lost: %+v", l) },
+		DiskFails: func(err error) { t.Errorf("the disk fails: %v", err) },
+	})
+	require.NoError(t, c.q.Open())
+	return c
+}
+
+// fill puts the payloads of some streams by turns.
+func (c *crowd) fill(t *testing.T, streams []uint64, each int) {
+	lane := c.q.Lane()
+	for n := range each {
+		for _, stream := range streams {
+			p := binary.BigEndian.AppendUint64(nil, stream)
+			p = binary.BigEndian.AppendUint32(p, uint32(n))
+			acked := false
+			_, err := c.q.Put(context.Background(), lane, Entry{Payload: append(p, make([]byte, rand.IntN(200))...), Label: Label{Stream: stream}}, func(err error) {
+				if acked || err != nil {
+					t.Errorf("acknowledged again, or with an error: %v", err)
+				}
+				acked = true
+			})
+			if err != nil {
+				t.Errorf("cannot put: %v", err)
+			}
+		}
+	}
+}
+
+// send takes and delivers until ctx ends.
+func (c *crowd) send(ctx context.Context) {
+	for {
+		l, err := c.q.Take(ctx)
+		if err != nil {
+			return
+		}
+		if rand.IntN(8) == 0 {
+			l.Retry(Setback{Scope: Stream})
+			continue
+		}
+		stream, n := binary.BigEndian.Uint64(l.Payload), binary.BigEndian.Uint32(l.Payload[8:])
+		c.mu.Lock()
+		c.got[stream] = append(c.got[stream], n)
+		c.mu.Unlock()
+		l.Release(nil)
+		c.left.Done()
+	}
+}
+
+// spill moves the memory to the disk, as when a lane has waited too long.
+func (c *crowd) spill() {
+	c.q.mu.Lock()
+	may := !c.q.spilled && !c.q.moving
+	c.q.moving = c.q.moving || may
+	c.q.mu.Unlock()
+	if may {
+		c.q.spill()
+	}
+}
+
+// TestDisk_AllAtOnce: whatever meets whatever, each payload is delivered once, and
+// in order, and nothing is left on the disk.
+func TestDisk_AllAtOnce(t *testing.T) {
+	for range 30 {
+		synctest.Test(t, func(t *testing.T) {
+			const lanes, streams, each = 3, 4, 30
+			c := newCrowd(t, durable.NewMem())
+			c.left.Add(lanes * streams * each)
+			ctx, stop := context.WithCancel(context.Background())
+			var fillers, others sync.WaitGroup
+			for lane := range uint64(lanes) {
+				fillers.Go(func() { c.fill(t, []uint64{lane, lane + 10, lane + 20, lane + 30}, each) })
+			}
+			for range 4 {
+				others.Go(func() { c.send(ctx) })
+			}
+			spilling, stopSpilling := context.WithCancel(ctx)
+			others.Go(func() {
+				for spilling.Err() == nil {
+					c.spill()
+					runtime.Gosched()
+				}
+			})
+			fillers.Wait()
+			stopSpilling()
+			c.left.Wait()
+			synctest.Wait()
+			require.Zero(t, c.q.DiskBytes(), "an empty disk cache has no files")
+			require.Zero(t, c.budget.Used())
+			require.Zero(t, c.q.Bytes())
+			c.q.Close()
+			stop()
+			others.Wait()
+			c.q.Shut(errors.New("stopped"))
+			for stream, got := range c.got {
+				require.Len(t, got, each, "stream %d", stream)
+				for i, n := range got {
+					require.EqualValues(t, i, n, "stream %d: %v", stream, got)
+				}
+			}
+		})
+	}
+}
+
+// TestDisk_AFailedNoteIsNoSecondDelivery: within a run the queue knows by itself
+// what it has delivered.
+func TestDisk_AFailedNoteIsNoSecondDelivery(t *testing.T) {
+	r := newRig(t)
+	r.send(1)
+	r.send(2)
+	out := r.take()
+	r.spill()
+	r.fs.Fault = func(_ int, op, _ string) error {
+		if op == "create" {
+			return errors.New("no space left on device")
+		}
+		return nil
+	}
+	r.deliver(out)
+	r.fs.Fault = nil
+	r.drain()
+	require.Zero(t, r.complete())
+	require.Zero(t, r.q.DiskBytes())
+	require.False(t, r.q.spilled)
+}

@@ -268,25 +268,30 @@ func (s *spool) seal() {
 
 func (s *spool) sealLocked() {
 	s.mu.Lock()
-	seg := s.live
-	s.live = nil
+	seg, records := s.live, 0
+	if seg != nil {
+		records = seg.records
+	}
 	s.mu.Unlock()
 	if seg == nil {
 		return
 	}
 	// Every record is durable already: without its foot, damage at the end of the
 	// segment would pass for what a crash has cut, and that is all.
-	foot := appendFoot(nil, seg.records)
-	if _, err := s.file.Write(foot); err == nil && s.file.Sync() == nil {
-		s.mu.Lock()
-		seg.size += int64(len(foot))
-		s.budget.used.Add(int64(len(foot)))
-		s.mu.Unlock()
+	foot := appendFoot(nil, records)
+	_, err := s.file.Write(foot)
+	if err == nil {
+		err = s.file.Sync()
 	}
 	_ = s.file.Close()
 	s.file = nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.live = nil // not before: it may be read and deleted from now on
+	if err == nil {
+		seg.size += int64(len(foot))
+		s.budget.used.Add(int64(len(foot)))
+	}
 	s.dropIfDone(seg)
 }
 

@@ -104,7 +104,7 @@ type Queue struct {
 	opened  bool
 	closed  bool
 	moving  bool      // memory is being written to the disk
-	movable time.Time // not tried before, after a failure
+	movable time.Time // not tried before, after the last time
 	loading bool      // the disk is being read
 	spilled bool      // what is put goes to the disk
 	putting int       // payloads on their way to the disk
@@ -315,6 +315,8 @@ func (q *Queue) placeLocked(laneNumber, n int, late bool) (v verdict, from time.
 		return pause, from
 	case q.spilled:
 		return store, from
+	case time.Now().Before(q.movable):
+		return pause, q.movable
 	}
 	return move, from
 }

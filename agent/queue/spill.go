@@ -15,16 +15,19 @@ func (s *spool) full(n int) bool { return s.budget.Used()+int64(n) > s.budget.Ma
 // it is durable.
 func (q *Queue) store(e Entry) bool {
 	_, err := q.disk.append([]Entry{e})
+	fails := err != nil && !errors.Is(err, errFull)
 	q.mu.Lock()
 	q.putting--
-	if err == nil {
-		q.workLocked()
-	} else {
+	q.workLocked()
+	if fails {
 		q.roomLocked() // others may have seen the disk as usable
 	}
 	q.mu.Unlock()
-	if err != nil && !errors.Is(err, errFull) {
+	if fails {
 		q.o.DiskFails(err)
+	}
+	if err != nil {
+		q.settle() // this may be what kept it from memory
 	}
 	return err == nil
 }

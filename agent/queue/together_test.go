@@ -9,7 +9,9 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasmtail/wasmtail/internal/durable"
@@ -153,4 +155,107 @@ func TestDisk_AFailedNoteIsNoSecondDelivery(t *testing.T) {
 	require.Zero(t, r.complete())
 	require.Zero(t, r.q.DiskBytes())
 	require.False(t, r.q.spilled)
+}
+
+// hooked is a disk on which something happens before each write to a segment.
+type hooked struct {
+	*durable.Mem
+	before func() error
+}
+
+type hookedFile struct {
+	durable.File
+	fs *hooked
+}
+
+func (f *hooked) Create(name string) (durable.File, error) {
+	file, err := f.Mem.Create(name)
+	return hookedFile{file, f}, err
+}
+
+func (f hookedFile) Write(p []byte) (int, error) {
+	if f.fs.before != nil {
+		if err := f.fs.before(); err != nil {
+			return 0, err
+		}
+	}
+	return f.File.Write(p)
+}
+
+// TestDisk_AnEmptyDiskThatFailsIsNotWaitedFor: the last payload on the disk is
+// delivered while another is on its way there, and that cannot be written.
+func TestDisk_AnEmptyDiskThatFailsIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		fs := &hooked{Mem: r.fs}
+		r.change = func(d *Disk) { d.FS = fs }
+		r.start()
+		r.send(1)
+		out := r.take()
+		r.spill()
+		fs.before = func() error {
+			if out != nil {
+				l := out
+				out = nil
+				r.deliver(l)
+			}
+			return errors.New("input/output error")
+		}
+		r.patience = time.Minute
+		r.send(2)
+		require.NotEmpty(t, r.failures)
+		r.drain()
+		require.Equal(t, map[uint64][]int{1: {0}, 2: {0}}, r.got)
+	})
+}
+
+// asking is a context that counts how often it is looked at, and ends when that
+// is too often.
+type asking struct {
+	context.Context
+	end   context.CancelFunc
+	times int
+}
+
+func (c *asking) Done() <-chan struct{} {
+	if c.times++; c.times > 100 {
+		c.end()
+	}
+	return c.Context.Done()
+}
+
+// TestDisk_FullForOneWaits: there is room for the payload, and not for what
+// stands before it on the disk. A lane then looks once a second.
+func TestDisk_FullForOneWaits(t *testing.T) {
+	for _, spilled := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			r.q.o.BytesMax = 10
+			payload := make([]byte, 1000)
+			for i := range payload {
+				payload[i] = byte(rand.IntN(256))
+			}
+			r.send(1)
+			r.budget.SetMax(1000 + r.q.Bytes() + 10)
+			if spilled {
+				r.budget.SetMax(1 << 20)
+				r.spill()
+				r.budget.SetMax(r.budget.Used() + 1000 + 10)
+			}
+			limited, end := context.WithCancel(t.Context())
+			defer end()
+			ctx := &asking{Context: limited, end: end}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_, err := r.q.Put(ctx, r.lane, Entry{Payload: payload, Label: r.label(2, 0)}, func(error) {})
+				assert.NoError(t, err)
+			}()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			require.LessOrEqual(t, ctx.times, 62)
+			r.drain()
+			<-ended
+		})
+	}
 }

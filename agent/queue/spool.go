@@ -105,6 +105,7 @@ type spool struct {
 	mu       sync.Mutex // guards what follows and the fields of segments
 	segments []*segment // oldest first
 	live     *segment   // the last of segments while it is written to
+	reading  *segment   // the one that is being loaded
 	usable   time.Time  // not before, after a failure
 	nextID   uint64
 }
@@ -324,7 +325,7 @@ func (s *spool) openAcks(seg *segment) (durable.File, error) {
 
 // dropIfDone deletes a segment of which everything is finished.
 func (s *spool) dropIfDone(seg *segment) {
-	if seg == s.live || seg.records < 0 || seg.left() > 0 {
+	if seg == s.live || seg == s.reading || seg.records < 0 || seg.left() > 0 {
 		return
 	}
 	s.closeFiles(seg)
@@ -383,7 +384,8 @@ func (s *spool) finishedPlaces(seg *segment) map[int64]bool {
 	return places
 }
 
-// next returns the segment to load next, nil if there is none.
+// next returns the segment to load next, nil if there is none. It stays where it is
+// until it is loaded.
 func (s *spool) next(newestFirst bool) *segment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -396,6 +398,7 @@ func (s *spool) next(newestFirst bool) *segment {
 			break
 		}
 	}
+	s.reading = next
 	return next
 }
 
@@ -423,7 +426,7 @@ func (s *spool) load(seg *segment, held map[int64]bool, each func(*head, place))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seg.loaded = true
+	s.reading, seg.loaded = nil, true
 	if err != nil || string(res.first) != segmentMagic+s.format {
 		return res, s.passOver(seg, res.first, err)
 	}
@@ -454,9 +457,18 @@ func (s *spool) load(seg *segment, held map[int64]bool, each func(*head, place))
 
 // open makes a segment readable. The size of one that this process has written is
 // known: what may be behind it was given back.
-func (s *spool) open(seg *segment) (err error) {
-	if seg.reader, err = s.fs.Open(s.path(seg, segmentSuffix)); err == nil && seg.records < 0 {
-		seg.size, err = seg.reader.Size()
+func (s *spool) open(seg *segment) error {
+	r, err := s.fs.Open(s.path(seg, segmentSuffix))
+	if err != nil {
+		return err
+	}
+	size, err := r.Size()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seg.reader = r
+	if seg.records < 0 && err == nil {
+		s.budget.used.Add(size - seg.size) // if it could not be opened at the start
+		seg.size = size
 	}
 	return err
 }

@@ -407,9 +407,15 @@ func (q *Queue) Withdraw(lanes []int, err error) {
 
 // Shut ends the queue, after Close and the end of all loans: what waits in memory
 // goes to the disk, or, where that cannot be, done is called with err, so that its
-// bytes are read again after a restart.
+// bytes are read again after a restart. It waits for what Put is writing.
 func (q *Queue) Shut(err error) {
 	q.mu.Lock()
+	for q.putting > 0 || q.moving {
+		written := q.work
+		q.mu.Unlock()
+		<-written
+		q.mu.Lock()
+	}
 	movable := q.disk != nil && !q.spilled && q.bytes > 0
 	q.moving = true
 	q.mu.Unlock()

@@ -63,7 +63,6 @@ func (q *Queue) spill() {
 		q.o.DiskFails(err)
 	}
 	q.mu.Lock()
-	q.moving = false
 	q.movable = time.Now().Add(patience)
 	var dones []func(error)
 	var over []place
@@ -71,7 +70,7 @@ func (q *Queue) spill() {
 		dones, over = q.movedLocked(items, places)
 		q.spilled = true
 	}
-	q.wakeLocked()
+	q.workLocked()
 	q.mu.Unlock()
 	for _, p := range over {
 		q.finish(&item{at: p})
@@ -79,6 +78,11 @@ func (q *Queue) spill() {
 	for _, done := range dones {
 		done(nil)
 	}
+	q.mu.Lock()
+	q.moving = false // not before: Shut waits for it
+	q.wakeLocked()
+	q.mu.Unlock()
+	q.settle()
 }
 
 // lagsLocked reports whether what is in memory should go to the disk, because it
@@ -243,12 +247,12 @@ func (q *Queue) finish(it *item) {
 // settle goes back to memory when the disk is empty.
 func (q *Queue) settle() {
 	q.mu.Lock()
-	back := q.spilled && !q.moving && !q.loading && q.putting == 0 && q.loaded == 0 && len(q.moved) == 0 && q.disk.empty()
+	disk := q.disk
+	back := disk != nil && q.spilled && !q.moving && !q.loading && q.putting == 0 && q.loaded == 0 && len(q.moved) == 0 && disk.empty()
 	if back {
 		q.spilled = false
 		q.wakeLocked()
 	}
-	disk := q.disk
 	q.mu.Unlock()
 	if back {
 		disk.seal()

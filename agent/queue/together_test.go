@@ -157,6 +157,104 @@ func TestDisk_AFailedNoteIsNoSecondDelivery(t *testing.T) {
 	require.False(t, r.q.spilled)
 }
 
+// lives are runs of a queue one after the other on the same disk.
+type lives struct {
+	t     *testing.T
+	fs    *durable.Mem
+	mu    sync.Mutex
+	acked map[uint64]map[int]bool
+	got   map[uint64]int // so many of each stream
+}
+
+// put fills a lane with the payloads of a stream, from the first one on that is
+// not acknowledged.
+func (v *lives) put(ctx context.Context, c *crowd, lane int, stream uint64) {
+	v.mu.Lock()
+	from := 0
+	for v.acked[stream][from] {
+		from++
+	}
+	v.mu.Unlock()
+	for n := from; ; n++ {
+		p := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, stream), uint32(n))
+		_, err := c.q.Put(ctx, lane, Entry{Payload: append(p, make([]byte, 500)...), Label: Label{Stream: stream}}, func(err error) {
+			if err == nil {
+				v.mu.Lock()
+				v.acked[stream][n] = true
+				v.mu.Unlock()
+			}
+		})
+		if err != nil {
+			return
+		}
+	}
+}
+
+// send delivers until stopped says so, or until there is nothing and ctx has ended.
+func (v *lives) send(ctx context.Context, c *crowd, stopped func() bool) {
+	for !stopped() {
+		l, err := c.q.Take(ctx)
+		if err != nil {
+			return
+		}
+		stream, n := binary.BigEndian.Uint64(l.Payload), int(binary.BigEndian.Uint32(l.Payload[8:]))
+		v.mu.Lock()
+		assert.LessOrEqual(v.t, n, v.got[stream], "stream %d has a gap", stream)
+		v.got[stream] = max(v.got[stream], n+1)
+		v.mu.Unlock()
+		l.Release(nil)
+	}
+}
+
+// live runs a queue that is stopped while lanes put and senders send.
+func (v *lives) live() {
+	c := newCrowd(v.t, v.fs)
+	hard, stop := context.WithCancel(context.Background())
+	var fillers, senders sync.WaitGroup
+	for stream := range uint64(4) {
+		lane := c.q.Lane()
+		fillers.Go(func() { v.put(hard, c, lane, stream) })
+	}
+	for range 2 {
+		senders.Go(func() { v.send(hard, c, func() bool { return hard.Err() != nil }) })
+	}
+	for range rand.IntN(6) {
+		c.spill()
+		runtime.Gosched()
+	}
+	stop()
+	senders.Wait()
+	c.q.Close()
+	c.q.Shut(errors.New("stopped"))
+	fillers.Wait()
+}
+
+// TestDisk_StopsInTheMiddle: an outlet whose time is up ends while lanes still put.
+// What was acknowledged by then is sent by the next start.
+func TestDisk_StopsInTheMiddle(t *testing.T) {
+	for range 30 {
+		synctest.Test(t, func(t *testing.T) {
+			v := &lives{t: t, fs: durable.NewMem(), acked: map[uint64]map[int]bool{}, got: map[uint64]int{}}
+			for stream := range uint64(4) {
+				v.acked[stream] = map[int]bool{}
+			}
+			for range 4 {
+				v.live()
+			}
+			c := newCrowd(t, v.fs)
+			over, cancel := context.WithCancel(context.Background())
+			cancel()
+			v.send(over, c, func() bool { return false })
+			for stream, acked := range v.acked {
+				for n := range acked {
+					require.Less(t, n, v.got[stream], "stream %d: acknowledged and never delivered", stream)
+				}
+			}
+			require.Zero(t, c.budget.Used())
+		})
+	}
+}
+
 // hooked is a disk on which something happens before each write to a segment.
 type hooked struct {
 	*durable.Mem

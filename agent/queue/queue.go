@@ -327,8 +327,19 @@ func (q *Queue) pushLocked(it *item) {
 	q.lanes[it.lane].held++
 	q.bytes += int64(len(it.payload))
 	s := q.streamLocked(it.label.Stream)
-	s.items = append(s.items, it)
+	s.push(it)
 	q.readyLocked(s)
+}
+
+// push adds an item at the end, and uses the room of those that were taken out:
+// a stream may never be empty.
+func (s *stream) push(it *item) {
+	if len(s.items) == cap(s.items) && s.head > len(s.items)/2 {
+		n := copy(s.items, s.items[s.head:])
+		clear(s.items[n:])
+		s.items, s.head = s.items[:n], 0
+	}
+	s.items = append(s.items, it)
 }
 
 func (q *Queue) streamLocked(number uint64) *stream {

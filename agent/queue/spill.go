@@ -175,7 +175,7 @@ func (q *Queue) load() {
 	for _, it := range found {
 		q.loaded++
 		s := q.streamLocked(it.label.Stream)
-		s.items = append(s.items, it)
+		s.push(it)
 		q.readyLocked(s)
 	}
 	q.loading = false

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -32,4 +33,35 @@ func TestAStreamThatIsNeverEmptyDoesNotGrow(t *testing.T) {
 		r.take().Release(nil)
 	}
 	require.Less(t, cap(r.q.streams[1].items), 100)
+}
+
+// TestDisk_TheAccountOutlivesAReload: what was put aside counts once, however often
+// an output is replaced, and what is gone does not.
+func TestDisk_TheAccountOutlivesAReload(t *testing.T) {
+	for what, edit := range map[string]func([]byte) []byte{
+		"whole":          func(b []byte) []byte { return b },
+		"cannot be read": func(b []byte) []byte { return make([]byte, len(b)) },
+		"another output": func(b []byte) []byte { return replaceHeader(b, segmentMagic+"kafka") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := newRig(t)
+			r.send(1)
+			r.spill()
+			r.q.Close()
+			r.q.Shut(errors.New("stopped"))
+			require.Zero(t, r.budget.Used())
+			r.fs.Edit(diskDir+"/00000000000000000001.seg", edit)
+			for range 3 {
+				r.start()
+				r.send(2)
+				if l := r.take(); l != nil {
+					l.Return()
+				}
+				require.Equal(t, r.bytesOf(segmentSuffix, badSuffix), r.budget.Used())
+				r.q.Close()
+				r.q.Shut(errors.New("stopped"))
+				require.Zero(t, r.budget.Used(), "it is another's to count")
+			}
+		})
+	}
 }

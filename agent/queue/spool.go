@@ -106,6 +106,7 @@ type spool struct {
 	segments []*segment // oldest first
 	live     *segment   // the last of segments while it is written to
 	reading  *segment   // the one that is being loaded
+	aside    []*segment // cannot be sent, and stay
 	usable   time.Time  // not before, after a failure
 	nextID   uint64
 }
@@ -141,7 +142,7 @@ func openSpool(d *Disk) (*spool, error) {
 				_ = s.fs.Remove(filepath.Join(s.dir, name)) // its segment was finished
 			}
 		case badSuffix:
-			s.adopt(id, badSuffix) // its bytes count until somebody deletes it
+			s.aside = append(s.aside, s.adopt(id, badSuffix)) // its bytes count until somebody deletes it
 		}
 	}
 	return s, nil
@@ -350,7 +351,15 @@ func (s *spool) closeFiles(seg *segment) {
 }
 
 func (s *spool) forget(seg *segment) {
-	s.segments = slices.DeleteFunc(s.segments, func(o *segment) bool { return o == seg })
+	is := func(o *segment) bool { return o == seg }
+	s.segments, s.aside = slices.DeleteFunc(s.segments, is), slices.DeleteFunc(s.aside, is)
+}
+
+// putAside forgets a segment whose file stays.
+func (s *spool) putAside(seg *segment) {
+	s.closeFiles(seg)
+	s.forget(seg)
+	s.aside = append(s.aside, seg)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -478,7 +487,7 @@ func (s *spool) passOver(seg *segment, first []byte, why error) error {
 	name := s.path(seg, segmentSuffix)
 	switch {
 	case seg.reader == nil:
-		s.forget(seg)
+		s.putAside(seg)
 		return fmt.Errorf("cannot open a segment of the disk cache; the next start tries again: %w", why)
 	case why != nil && seg.size <= int64(frameBytes+len(segmentMagic)+len(s.format)):
 		seg.records = 0 // a crash came before its first record
@@ -487,16 +496,14 @@ func (s *spool) passOver(seg *segment, first []byte, why error) error {
 	case why != nil:
 		return s.quarantine(seg, why)
 	}
-	s.closeFiles(seg)
-	s.forget(seg)
+	s.putAside(seg)
 	return fmt.Errorf("cannot send what is in %s: it was written by another version, or for another type of output (%q); "+
 		"give the output its former type, or start the version that wrote it, until the file is gone; or delete it", name, first)
 }
 
 // quarantine puts a segment that cannot be read out of the way.
 func (s *spool) quarantine(seg *segment, why error) error {
-	s.closeFiles(seg)
-	s.forget(seg)
+	s.putAside(seg)
 	bad := s.path(seg, badSuffix)
 	if err := s.fs.Rename(s.path(seg, segmentSuffix), bad); err != nil {
 		why = errors.Join(why, err)
@@ -559,9 +566,9 @@ func (s *spool) close() {
 	s.seal()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, seg := range s.segments {
+	for _, seg := range append(s.segments, s.aside...) {
 		s.closeFiles(seg)
 		s.budget.used.Add(-seg.size)
 	}
-	s.segments = nil
+	s.segments, s.aside = nil, nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -62,6 +64,36 @@ func TestDisk_TheAccountOutlivesAReload(t *testing.T) {
 				r.q.Shut(errors.New("stopped"))
 				require.Zero(t, r.budget.Used(), "it is another's to count")
 			}
+		})
+	}
+}
+
+// TestDisk_AFullDiskDoesNotFillUpWithTraces: each attempt to make a segment leaves
+// behind what the next one replaces.
+func TestDisk_AFullDiskDoesNotFillUpWithTraces(t *testing.T) {
+	for _, fails := range []string{"write", "sync", "rename", "syncdir"} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			r.fs.Fault = func(_ int, op, _ string) error {
+				if op == fails {
+					return errors.New("no space left on device")
+				}
+				return nil
+			}
+			for range 20 {
+				r.send(1)
+				r.spill()
+				time.Sleep(2 * brokenPause)
+			}
+			names, err := r.fs.List(diskDir)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(names), 1, "%s: %v", fails, names)
+			r.fs.Fault = nil
+			r.send(1)
+			r.spill()
+			require.Equal(t, r.put[1], r.acked[1])
+			r.drain()
+			require.Zero(t, r.complete())
 		})
 	}
 }

@@ -231,7 +231,6 @@ func (s *spool) create() (*segment, error) {
 		s.dropIfDone(old)
 	}
 	seg := &segment{id: s.nextID}
-	s.nextID++
 	s.mu.Unlock()
 	header := durable.AppendFrame(nil, []byte(segmentMagic+s.format))
 	f, err := durable.Replace(s.fs, s.path(seg, segmentSuffix), header)
@@ -243,6 +242,7 @@ func (s *spool) create() (*segment, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.file, s.live = f, seg
+	s.nextID++ // not before: what an attempt leaves behind, the next replaces
 	s.segments = append(s.segments, seg)
 	return seg, nil
 }

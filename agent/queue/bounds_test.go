@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wasmtail/wasmtail/internal/durable"
 )
 
 // bytesOf is what lies in the folder of the queue, by the ends of names.
@@ -95,5 +97,90 @@ func TestDisk_AFullDiskDoesNotFillUpWithTraces(t *testing.T) {
 			r.drain()
 			require.Zero(t, r.complete())
 		})
+	}
+}
+
+// TestDisk_ATornNoteSpoilsNoOther: a loss of power may leave half of one, and those
+// of the next run follow it.
+func TestDisk_ATornNoteSpoilsNoOther(t *testing.T) {
+	for torn := range ackBytes {
+		r := newRig(t)
+		for i := range 3 {
+			r.send(uint64(i))
+		}
+		r.spill()
+		r.deliver(r.take())
+		name := diskDir + "/00000000000000000001" + finishedSuffix
+		r.fs.Edit(name, func(notes []byte) []byte { return append(notes, notes[:torn]...) })
+		for range 2 {
+			r.crash(all)
+			r.deliver(r.take())
+		}
+		require.Zero(t, r.complete())
+		require.Zero(t, r.q.DiskBytes())
+	}
+}
+
+// opened is a disk of which one file cannot be opened for a while.
+type opened struct {
+	*durable.Mem
+	fails string
+}
+
+func (f *opened) Append(name string) (durable.File, error) {
+	if f.fails != "" && strings.HasSuffix(name, f.fails) {
+		return nil, errors.New("too many open files")
+	}
+	return f.Mem.Append(name)
+}
+
+// TestDisk_NotesAreNotOverwritten when they cannot be added to.
+func TestDisk_NotesAreNotOverwritten(t *testing.T) {
+	r := newRig(t)
+	fs := &opened{Mem: r.fs}
+	r.change = func(d *Disk) { d.FS = fs }
+	for i := range 4 {
+		r.send(uint64(i))
+	}
+	r.spill()
+	r.deliver(r.take())
+	r.deliver(r.take())
+	r.crash(all)
+	fs.fails = finishedSuffix
+	r.deliver(r.take()) // not noted
+	fs.fails = ""
+	r.crash(all)
+	r.drain()
+	require.Equal(t, 1, r.complete())
+}
+
+// TestDisk_ANoteThatFailsIsWrittenWithTheNext, or at the end.
+func TestDisk_ANoteThatFailsIsWrittenWithTheNext(t *testing.T) {
+	for _, fails := range []string{"create", "write"} {
+		for _, stopped := range []bool{false, true} {
+			r := newRig(t)
+			for i := range 4 {
+				r.send(uint64(i))
+			}
+			r.spill()
+			r.fs.Fault = func(_ int, op, name string) error {
+				if op == fails && strings.HasSuffix(name, finishedSuffix) {
+					return errors.New("no space left on device")
+				}
+				return nil
+			}
+			r.deliver(r.take())
+			r.deliver(r.take())
+			r.fs.Fault = nil
+			if stopped {
+				r.q.Close()
+				r.q.Shut(errors.New("stopped"))
+			} else {
+				r.deliver(r.take())
+			}
+			r.crash(all)
+			r.drain()
+			require.Zero(t, r.complete(), "%s, %v", fails, stopped)
+		}
 	}
 }

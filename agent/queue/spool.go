@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -75,6 +76,7 @@ type segment struct {
 	finished int
 	loaded   bool    // its records are in the queue's streams
 	early    []int64 // where those begin that were finished before
+	notes    []byte  // of what is finished, not written yet
 	reader   durable.Reader
 	acks     durable.File
 }
@@ -303,12 +305,8 @@ func (s *spool) sealLocked() {
 func (s *spool) finish(p place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.seg.acks == nil {
-		p.seg.acks, _ = s.openAcks(p.seg) // without it, the record is sent again after a restart
-	}
-	if p.seg.acks != nil {
-		_, _ = p.seg.acks.Write(appendAck(nil, p.seg.id, p.at))
-	}
+	p.seg.notes = appendAck(p.seg.notes, p.seg.id, p.at)
+	s.note(p.seg)
 	if !p.seg.loaded {
 		p.seg.early = append(p.seg.early, p.at)
 	}
@@ -316,12 +314,23 @@ func (s *spool) finish(p place) {
 	s.dropIfDone(p.seg)
 }
 
-func (s *spool) openAcks(seg *segment) (durable.File, error) {
-	name := s.path(seg, finishedSuffix)
-	if f, err := s.fs.Append(name); err == nil {
-		return f, nil
+// note writes what is to be noted of a segment, or leaves it to the next time;
+// without it, records are sent again after a restart.
+func (s *spool) note(seg *segment) {
+	if seg.acks == nil {
+		name := s.path(seg, finishedSuffix)
+		f, err := s.fs.Append(name)
+		if errors.Is(err, os.ErrNotExist) {
+			f, err = s.fs.Create(name)
+		}
+		if err != nil {
+			return
+		}
+		seg.acks = f
 	}
-	return s.fs.Create(name)
+	if _, err := seg.acks.Write(seg.notes); err == nil {
+		seg.notes = seg.notes[:0]
+	}
 }
 
 // dropIfDone deletes a segment of which everything is finished.
@@ -384,10 +393,12 @@ func (s *spool) finishedPlaces(seg *segment) map[int64]bool {
 	if err != nil {
 		return places
 	}
-	for ; len(data) >= ackBytes; data = data[ackBytes:] {
+	for step := 1; len(data) >= ackBytes; data = data[step:] {
+		step = 1 // a crash may have left a part of one
 		at := int64(binary.LittleEndian.Uint32(data))
 		if string(appendAck(nil, seg.id, at)) == string(data[:ackBytes]) {
 			places[at] = true
+			step = ackBytes
 		}
 	}
 	return places
@@ -567,6 +578,9 @@ func (s *spool) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seg := range append(s.segments, s.aside...) {
+		if len(seg.notes) > 0 {
+			s.note(seg)
+		}
 		s.closeFiles(seg)
 		s.budget.used.Add(-seg.size)
 	}

@@ -393,13 +393,14 @@ func (s *spool) finishedPlaces(seg *segment) map[int64]bool {
 	if err != nil {
 		return places
 	}
-	for step := 1; len(data) >= ackBytes; data = data[step:] {
-		step = 1 // a crash may have left a part of one
+	for len(data) >= ackBytes {
+		step := 1 // a crash may have left a part of one
 		at := int64(binary.LittleEndian.Uint32(data))
 		if string(appendAck(nil, seg.id, at)) == string(data[:ackBytes]) {
 			places[at] = true
 			step = ackBytes
 		}
+		data = data[step:]
 	}
 	return places
 }

@@ -148,6 +148,7 @@ type item struct {
 	seq     uint64
 	since   time.Time // when it was put
 	at      place     // seg is nil while it is in memory only
+	tries   int       // to read it from the disk, that failed
 }
 
 const (

@@ -145,13 +145,15 @@ func (q *Queue) movedLocked(items []*item, places []place) (dones []func(error),
 }
 
 // loadsLocked reports whether a segment should be read: senders have nothing to
-// do, and the disk has something.
-func (q *Queue) loadsLocked(now time.Time) bool {
+// do, and the disk has something; or from when on that will be so.
+func (q *Queue) loadsLocked(now time.Time) (due bool, at time.Time) {
 	if q.disk == nil || !q.spilled || q.loading || q.loaded >= loadedMax {
-		return false
+		return false, at
 	}
-	open, _ := q.all.open(now)
-	return open && q.disk.waiting()
+	if open, _ := q.all.open(now); !open {
+		return false, at
+	}
+	return q.disk.waiting(now)
 }
 
 // load reads the next segment. loading is set, so that one does.
@@ -181,7 +183,10 @@ func (q *Queue) load() {
 	q.loading = false
 	q.workLocked()
 	q.mu.Unlock()
-	if err != nil {
+	switch {
+	case errors.Is(err, errAgain):
+		q.o.DiskFails(err)
+	case err != nil:
 		q.o.Lost(Loss{Reason: SetAside, Err: err})
 	}
 	if res.damaged > 0 {
@@ -209,6 +214,12 @@ func (q *Queue) heldOf(seg *segment) map[int64]bool {
 // old, is lost, and the loan over.
 func (q *Queue) fetch(l *Lease) bool {
 	h, payload, err := q.disk.read(l.Payload, l.item.at)
+	if errors.Is(err, errAgain) && l.item.tries < triesMax {
+		l.item.tries++
+		l.Retry(Setback{Scope: Stream, After: time.Second})
+		q.o.DiskFails(err)
+		return false
+	}
 	loss := Loss{Label: h.Label, Records: h.Records, Reason: Damaged, Err: err}
 	if age := q.o.Disk.AgeMax; err == nil {
 		if age <= 0 || time.Since(h.stored) <= age {
@@ -220,7 +231,7 @@ func (q *Queue) fetch(l *Lease) bool {
 	l.q = nil
 	q.mu.Lock()
 	q.landLocked(l)
-	l.stream.out = nil
+	l.stream.out, l.stream.failures, l.stream.until = nil, 0, time.Time{}
 	q.readyLocked(l.stream)
 	q.mu.Unlock()
 	q.finish(l.item)

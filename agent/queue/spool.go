@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,6 +65,9 @@ const (
 	segmentsMax = 64
 	// brokenPause is how long a disk that failed is left alone.
 	brokenPause = 5 * time.Second
+	// triesMax is how often reading is tried. A disk that cannot be read for a
+	// moment, or a process that has too many files open, loses nothing by it.
+	triesMax = 6
 )
 
 // segment is one file of records, and beside it the file that says which of
@@ -75,6 +78,7 @@ type segment struct {
 	records  int   // -1 until they are counted
 	finished int
 	loaded   bool    // its records are in the queue's streams
+	tries    int     // to load it, that failed
 	early    []int64 // where those begin that were finished before
 	notes    []byte  // of what is finished, not written yet
 	reader   durable.Reader
@@ -110,6 +114,7 @@ type spool struct {
 	reading  *segment   // the one that is being loaded
 	aside    []*segment // cannot be sent, and stay
 	usable   time.Time  // not before, after a failure
+	readable time.Time  // the same
 	nextID   uint64
 }
 
@@ -299,40 +304,6 @@ func (s *spool) sealLocked() {
 	s.dropIfDone(seg)
 }
 
-// finish notes that a record need not be sent again. The note is written, not
-// synced: it outlives the process, and a loss of power repeats what was sent in
-// the seconds before.
-func (s *spool) finish(p place) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p.seg.notes = appendAck(p.seg.notes, p.seg.id, p.at)
-	s.note(p.seg)
-	if !p.seg.loaded {
-		p.seg.early = append(p.seg.early, p.at)
-	}
-	p.seg.finished++
-	s.dropIfDone(p.seg)
-}
-
-// note writes what is to be noted of a segment, or leaves it to the next time;
-// without it, records are sent again after a restart.
-func (s *spool) note(seg *segment) {
-	if seg.acks == nil {
-		name := s.path(seg, finishedSuffix)
-		f, err := s.fs.Append(name)
-		if errors.Is(err, os.ErrNotExist) {
-			f, err = s.fs.Create(name)
-		}
-		if err != nil {
-			return
-		}
-		seg.acks = f
-	}
-	if _, err := seg.acks.Write(seg.notes); err == nil {
-		seg.notes = seg.notes[:0]
-	}
-}
-
 // dropIfDone deletes a segment of which everything is finished.
 func (s *spool) dropIfDone(seg *segment) {
 	if seg == s.live || seg == s.reading || seg.records < 0 || seg.left() > 0 {
@@ -371,40 +342,6 @@ func (s *spool) putAside(seg *segment) {
 	s.aside = append(s.aside, seg)
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-const ackBytes = 8
-
-// appendAck appends the note that the record at a place of a segment is
-// finished: the place and a checksum over it and the segment's number.
-func appendAck(dst []byte, segment uint64, at int64) []byte {
-	var b [12]byte
-	binary.LittleEndian.PutUint32(b[:], uint32(at))
-	binary.LittleEndian.PutUint64(b[4:], segment)
-	dst = append(dst, b[:4]...)
-	return binary.LittleEndian.AppendUint32(dst, ^crc32.Checksum(b[:], castagnoli))
-}
-
-// finishedPlaces reads which records of a segment are finished. A note that is
-// damaged says nothing: the record is sent again.
-func (s *spool) finishedPlaces(seg *segment) map[int64]bool {
-	places := map[int64]bool{}
-	data, err := s.fs.ReadFile(s.path(seg, finishedSuffix))
-	if err != nil {
-		return places
-	}
-	for len(data) >= ackBytes {
-		step := 1 // a crash may have left a part of one
-		at := int64(binary.LittleEndian.Uint32(data))
-		if string(appendAck(nil, seg.id, at)) == string(data[:ackBytes]) {
-			places[at] = true
-			step = ackBytes
-		}
-		data = data[step:]
-	}
-	return places
-}
-
 // next returns the segment to load next, nil if there is none. It stays where it is
 // until it is loaded.
 func (s *spool) next(newestFirst bool) *segment {
@@ -423,8 +360,8 @@ func (s *spool) next(newestFirst bool) *segment {
 	return next
 }
 
-// waiting reports whether there is something to load.
-func (s *spool) waiting() bool {
+// waiting reports whether there is something to load, or from when on.
+func (s *spool) waiting(now time.Time) (ok bool, from time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	loaded, more := 0, false
@@ -434,12 +371,34 @@ func (s *spool) waiting() bool {
 		}
 		more = more || !seg.loaded && (seg != s.live || seg.left() > 0)
 	}
-	return more && loaded < segmentsMax
+	if !more || loaded >= segmentsMax {
+		return false, from
+	}
+	return !now.Before(s.readable), s.readable
+}
+
+// errAgain is in the error of a load that is to be tried again.
+var errAgain = errors.New("it is tried again")
+
+// again reports whether loading a segment is tried again after a failure that is
+// not of its content.
+func (s *spool) again(seg *segment, why error) bool {
+	if why == nil || errors.Is(why, os.ErrNotExist) || errors.Is(why, durable.ErrTorn) || errors.Is(why, durable.ErrDamaged) {
+		return false
+	}
+	seg.tries++
+	if seg.tries >= triesMax {
+		return false
+	}
+	s.closeFiles(seg)
+	s.readable = time.Now().Add(brokenPause)
+	return true
 }
 
 // load reads what a sealed segment has, and calls each for what is neither
 // finished nor held, which is what the queue has in memory of it and will finish.
-// A segment that cannot be used is put out of the way, and the error says so.
+// A segment that cannot be used is put out of the way, and the error says so, or
+// that it is tried again.
 func (s *spool) load(seg *segment, held map[int64]bool, each func(*head, place)) (res scanResult, err error) {
 	var found []foundRecord
 	if err = s.open(seg); err == nil {
@@ -447,7 +406,11 @@ func (s *spool) load(seg *segment, held map[int64]bool, each func(*head, place))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reading, seg.loaded = nil, true
+	s.reading = nil
+	if s.again(seg, err) {
+		return res, fmt.Errorf("cannot read the segment %d of the disk cache, %w: %w", seg.id, errAgain, err)
+	}
+	seg.loaded = true
 	if err != nil || string(res.first) != segmentMagic+s.format {
 		return res, s.passOver(seg, res.first, err)
 	}
@@ -537,6 +500,9 @@ func (l limited) Size() (int64, error) { return l.size, nil }
 func (s *spool) read(dst []byte, p place) (h head, payload []byte, err error) {
 	frames := make([]byte, p.size)
 	if _, err := p.seg.reader.ReadAt(frames, p.at); err != nil {
+		if !errors.Is(err, io.EOF) { // it may still be there
+			err = fmt.Errorf("%w: %w", errAgain, err)
+		}
 		return h, dst, fmt.Errorf("cannot read a record of the disk cache: %w", err)
 	}
 	n := int(binary.LittleEndian.Uint32(frames)) + frameBytes

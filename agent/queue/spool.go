@@ -408,7 +408,7 @@ func (s *spool) load(seg *segment, held map[int64]bool, each func(*head, place))
 	defer s.mu.Unlock()
 	s.reading = nil
 	if s.again(seg, err) {
-		return res, fmt.Errorf("cannot read the segment %d of the disk cache, %w: %w", seg.id, errAgain, err)
+		return scanResult{}, fmt.Errorf("cannot read the segment %d of the disk cache, %w: %w", seg.id, errAgain, err)
 	}
 	seg.loaded = true
 	if err != nil || string(res.first) != segmentMagic+s.format {

@@ -260,12 +260,14 @@ func (s *spool) setAside() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.usable = time.Now().Add(brokenPause)
-	if s.live == nil {
+	seg := s.live
+	if seg == nil {
 		return
 	}
 	_ = s.file.Close()
-	_ = s.fs.Truncate(s.path(s.live, segmentSuffix), s.live.size) // what is behind it was given back
+	_ = s.fs.Truncate(s.path(seg, segmentSuffix), seg.size) // what is behind it was given back
 	s.file, s.live = nil, nil
+	s.dropIfDone(seg)
 }
 
 // seal closes the live segment for writing, so that it can be read as a whole.

@@ -302,6 +302,7 @@ func TestDisk_AnEmptyDiskThatFailsIsNotWaitedFor(t *testing.T) {
 		r.patience = time.Minute
 		r.send(2)
 		require.NotEmpty(t, r.failures)
+		require.Zero(t, r.budget.Used(), "what is done takes no room")
 		r.drain()
 		require.Equal(t, map[uint64][]int{1: {0}, 2: {0}}, r.got)
 	})

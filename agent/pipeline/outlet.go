@@ -81,11 +81,14 @@ func NewOutlet(c OutletConfig) (*Outlet, error) {
 
 // Run sends until Close was called and everything in memory is delivered, or ctx
 // ends; then what is left goes to the disk, or is given back unacknowledged. What
-// is on the disk is sent by the next run. Pipelines wait until Run has begun.
+// is on the disk is sent by the next run. Pipelines wait until Run has begun. If ctx
+// has ended before, the disk is not touched.
 func (o *Outlet) Run(ctx context.Context) {
 	defer o.observe()()
-	if err := o.queue.Open(); err != nil {
-		o.diskFails(err)
+	if ctx.Err() == nil { // or else it never ran, and another may be using the folder
+		if err := o.queue.Open(); err != nil {
+			o.diskFails(err)
+		}
 	}
 	var senders sync.WaitGroup
 	for range max(1, o.c.Senders) {

@@ -18,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/agent/queue"
+	"github.com/wasmtail/wasmtail/internal/durable"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
 
@@ -247,6 +249,27 @@ func TestAnOutputThatHangsDoesNotKeepAnOutletFromStopping(t *testing.T) {
 		require.EqualValues(t, 2, in.lost.Load(), "given back, to be read again")
 		require.Zero(t, in.acked.Load())
 	})
+}
+
+// TestAnOutletThatNeverRunsLeavesTheDiskAlone: a configuration that is refused may
+// have built one beside the outlet that is using the folder.
+func TestAnOutletThatNeverRunsLeavesTheDiskAlone(t *testing.T) {
+	fs := durable.NewMem()
+	const other = "/cache/o/00000000000000000001.seg" + durable.TempSuffix
+	f, err := fs.Create(other)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	o, err := pipeline.NewOutlet(pipeline.OutletConfig{
+		Name: "o", Output: &lines{}, Log: discard(),
+		Disk: &queue.Disk{FS: fs, Dir: "/cache/o", Format: "lines", Budget: queue.NewBudget(1 << 20)},
+	})
+	require.NoError(t, err)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	o.Close()
+	o.Run(ended)
+	_, err = fs.Open(other)
+	require.NoError(t, err, "it is being written")
 }
 
 // TestAPipelineThatEndsLeavesTheOutletToOthers stops one of two pipelines of an

@@ -73,7 +73,7 @@ func (r *rig) crash(pick func(n int) int) {
 	r.fs.Restart(pick)
 	r.patience, r.refused = 0, false
 	r.lost = nil // the process that said so is gone
-	r.budget = NewBudget(r.budget.Max())
+	r.budget = NewBudget(1 << 20)
 	r.start()
 }
 
@@ -210,6 +210,41 @@ func TestDisk_AgainstAnOracle(t *testing.T) {
 					return nil
 				}
 			},
+			"disk fails once": func(t *rapid.T) {
+				r.patience, r.refused = time.Nanosecond, true
+				at := r.fs.Calls() + rapid.IntRange(0, 8).Draw(t, "at")
+				r.fs.Fault = func(call int, _, _ string) error {
+					if call == at {
+						return errors.New("input/output error")
+					}
+					return nil
+				}
+			},
+			"the machine dies at a step": func(t *rapid.T) {
+				r.patience, r.refused = time.Nanosecond, true
+				at := r.fs.Calls() + rapid.IntRange(0, 8).Draw(t, "at")
+				r.fs.Fault = func(call int, _, _ string) error {
+					if call >= at {
+						return durable.ErrCrashed
+					}
+					return nil
+				}
+				for range rapid.IntRange(1, 4).Draw(t, "payloads") {
+					r.send(rapid.Uint64Range(0, 3).Draw(t, "stream"))
+					r.spill()
+					if l := r.take(); l != nil {
+						r.deliver(l)
+					}
+				}
+				allowed, out = 1<<20, nil
+				survive := rapid.IntRange(0, 3).Draw(t, "survive")
+				r.crash(func(n int) int { return n * survive / 3 })
+			},
+			"disk is full": func(t *rapid.T) {
+				r.patience, r.refused = time.Nanosecond, true
+				r.budget.SetMax(r.budget.Used() + rapid.Int64Range(0, 500).Draw(t, "room"))
+			},
+			"disk has room": func(*rapid.T) { r.budget.SetMax(1 << 20) },
 			"disk heals": func(*rapid.T) {
 				r.fs.Fault = nil
 				r.q.disk.mu.Lock()
@@ -259,6 +294,7 @@ func TestDisk_AgainstAnOracle(t *testing.T) {
 			},
 		})
 		r.fs.Fault = nil
+		r.budget.SetMax(1 << 20)
 		for _, l := range out {
 			r.deliver(l)
 		}
@@ -270,6 +306,8 @@ func TestDisk_AgainstAnOracle(t *testing.T) {
 		require.LessOrEqual(t, r.complete(), allowed+r.unnoted)
 		require.Empty(t, r.lost)
 		require.Zero(t, r.q.DiskBytes())
+		require.Zero(t, r.budget.Used())
+		require.Zero(t, r.bytesOf(segmentSuffix, badSuffix, durable.TempSuffix))
 	})
 }
 

@@ -28,9 +28,13 @@ func (q *Queue) Take(ctx context.Context) (*Lease, error) {
 		l, from := q.nextLocked(now)
 		work := q.work
 		ended := l == nil && q.closed && q.safeLocked(now)
-		load := l == nil && !ended && q.loadsLocked(now)
+		load, spill := false, false
+		if l == nil && !ended {
+			var at time.Time
+			load, at = q.loadsLocked(now)
+			from = sooner(from, at)
+		}
 		q.loading = q.loading || load
-		spill := false
 		if l == nil && !load {
 			var at time.Time
 			spill, at = q.lagsLocked(now)

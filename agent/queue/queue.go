@@ -104,7 +104,7 @@ type Queue struct {
 	opened  bool
 	closed  bool
 	moving  bool      // memory is being written to the disk
-	movable time.Time // not tried before, after a failure
+	movable time.Time // not tried before, after the last time
 	loading bool      // the disk is being read
 	spilled bool      // what is put goes to the disk
 	putting int       // payloads on their way to the disk
@@ -116,7 +116,7 @@ type Queue struct {
 	loaded  int       // records of the disk in streams
 	gates   map[string]*gate
 	all     gate
-	moved   map[place]bool // out, or tried again from memory, and on the disk too
+	moved   map[place]bool // out, tried again from memory, or over, and on the disk too
 	room    chan struct{}  // closed and replaced when Put may go on
 	work    chan struct{}  // closed and replaced when Take may go on
 	free    [][]byte       // payload buffers for reuse
@@ -148,6 +148,7 @@ type item struct {
 	seq     uint64
 	since   time.Time // when it was put
 	at      place     // seg is nil while it is in memory only
+	tries   int       // to read it from the disk, that failed
 }
 
 const (
@@ -315,6 +316,8 @@ func (q *Queue) placeLocked(laneNumber, n int, late bool) (v verdict, from time.
 		return pause, from
 	case q.spilled:
 		return store, from
+	case time.Now().Before(q.movable):
+		return pause, q.movable
 	}
 	return move, from
 }
@@ -325,8 +328,19 @@ func (q *Queue) pushLocked(it *item) {
 	q.lanes[it.lane].held++
 	q.bytes += int64(len(it.payload))
 	s := q.streamLocked(it.label.Stream)
-	s.items = append(s.items, it)
+	s.push(it)
 	q.readyLocked(s)
+}
+
+// push adds an item at the end, and uses the room of those that were taken out:
+// a stream may never be empty.
+func (s *stream) push(it *item) {
+	if len(s.items) == cap(s.items) && s.head > len(s.items)/2 {
+		n := copy(s.items, s.items[s.head:])
+		clear(s.items[n:])
+		s.items, s.head = s.items[:n], 0
+	}
+	s.items = append(s.items, it)
 }
 
 func (q *Queue) streamLocked(number uint64) *stream {
@@ -405,9 +419,15 @@ func (q *Queue) Withdraw(lanes []int, err error) {
 
 // Shut ends the queue, after Close and the end of all loans: what waits in memory
 // goes to the disk, or, where that cannot be, done is called with err, so that its
-// bytes are read again after a restart.
+// bytes are read again after a restart. It waits for what Put is writing.
 func (q *Queue) Shut(err error) {
 	q.mu.Lock()
+	for q.putting > 0 || q.moving {
+		written := q.work
+		q.mu.Unlock()
+		<-written
+		q.mu.Lock()
+	}
 	movable := q.disk != nil && !q.spilled && q.bytes > 0
 	q.moving = true
 	q.mu.Unlock()

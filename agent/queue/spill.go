@@ -15,16 +15,19 @@ func (s *spool) full(n int) bool { return s.budget.Used()+int64(n) > s.budget.Ma
 // it is durable.
 func (q *Queue) store(e Entry) bool {
 	_, err := q.disk.append([]Entry{e})
+	fails := err != nil && !errors.Is(err, errFull)
 	q.mu.Lock()
 	q.putting--
-	if err == nil {
-		q.workLocked()
-	} else {
+	q.workLocked()
+	if fails {
 		q.roomLocked() // others may have seen the disk as usable
 	}
 	q.mu.Unlock()
-	if err != nil && !errors.Is(err, errFull) {
+	if fails {
 		q.o.DiskFails(err)
+	}
+	if err != nil {
+		q.settle() // this may be what kept it from memory
 	}
 	return err == nil
 }
@@ -60,7 +63,6 @@ func (q *Queue) spill() {
 		q.o.DiskFails(err)
 	}
 	q.mu.Lock()
-	q.moving = false
 	q.movable = time.Now().Add(patience)
 	var dones []func(error)
 	var over []place
@@ -68,7 +70,7 @@ func (q *Queue) spill() {
 		dones, over = q.movedLocked(items, places)
 		q.spilled = true
 	}
-	q.wakeLocked()
+	q.workLocked()
 	q.mu.Unlock()
 	for _, p := range over {
 		q.finish(&item{at: p})
@@ -76,6 +78,11 @@ func (q *Queue) spill() {
 	for _, done := range dones {
 		done(nil)
 	}
+	q.mu.Lock()
+	q.moving = false // not before: Shut waits for it
+	q.wakeLocked()
+	q.mu.Unlock()
+	q.settle()
 }
 
 // lagsLocked reports whether what is in memory should go to the disk, because it
@@ -119,6 +126,7 @@ func (q *Queue) safeLocked(now time.Time) bool {
 func (q *Queue) movedLocked(items []*item, places []place) (dones []func(error), over []place) {
 	for i, it := range items {
 		if it.done == nil {
+			q.moved[places[i]] = true // until it is finished
 			over = append(over, places[i])
 			continue
 		}
@@ -137,13 +145,15 @@ func (q *Queue) movedLocked(items []*item, places []place) (dones []func(error),
 }
 
 // loadsLocked reports whether a segment should be read: senders have nothing to
-// do, and the disk has something.
-func (q *Queue) loadsLocked(now time.Time) bool {
+// do, and the disk has something; or from when on that will be so.
+func (q *Queue) loadsLocked(now time.Time) (due bool, at time.Time) {
 	if q.disk == nil || !q.spilled || q.loading || q.loaded >= loadedMax {
-		return false
+		return false, at
 	}
-	open, _ := q.all.open(now)
-	return open && q.disk.waiting()
+	if open, _ := q.all.open(now); !open {
+		return false, at
+	}
+	return q.disk.waiting(now)
 }
 
 // load reads the next segment. loading is set, so that one does.
@@ -158,25 +168,25 @@ func (q *Queue) load() {
 	var res scanResult
 	var err error
 	if seg != nil {
-		res, err = q.disk.load(seg, func(h *head, p place) {
+		res, err = q.disk.load(seg, q.heldOf(seg), func(h *head, p place) {
 			label := Label{Stream: h.Stream, Destination: h.Destination}
 			found = append(found, &item{label: label, lane: -1, at: p})
 		})
 	}
 	q.mu.Lock()
 	for _, it := range found {
-		if q.moved[it.at] {
-			continue // it is out, or waits in memory
-		}
 		q.loaded++
 		s := q.streamLocked(it.label.Stream)
-		s.items = append(s.items, it)
+		s.push(it)
 		q.readyLocked(s)
 	}
 	q.loading = false
 	q.workLocked()
 	q.mu.Unlock()
-	if err != nil {
+	switch {
+	case errors.Is(err, errAgain):
+		q.o.DiskFails(err)
+	case err != nil:
 		q.o.Lost(Loss{Reason: SetAside, Err: err})
 	}
 	if res.damaged > 0 {
@@ -185,10 +195,31 @@ func (q *Queue) load() {
 	q.settle()
 }
 
+// heldOf returns where a segment has records that the queue holds itself: they are
+// out, or wait in memory, or are being finished. While loading is set there will
+// be no more.
+func (q *Queue) heldOf(seg *segment) map[int64]bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	held := map[int64]bool{}
+	for p := range q.moved {
+		if p.seg == seg {
+			held[p.at] = true
+		}
+	}
+	return held
+}
+
 // fetch reads the payload of a loan from the disk. What cannot be read, or is too
 // old, is lost, and the loan over.
 func (q *Queue) fetch(l *Lease) bool {
 	h, payload, err := q.disk.read(l.Payload, l.item.at)
+	if errors.Is(err, errAgain) && l.item.tries < triesMax {
+		l.item.tries++
+		l.Retry(Setback{Scope: Stream, After: time.Second})
+		q.o.DiskFails(err)
+		return false
+	}
 	loss := Loss{Label: h.Label, Records: h.Records, Reason: Damaged, Err: err}
 	if age := q.o.Disk.AgeMax; err == nil {
 		if age <= 0 || time.Since(h.stored) <= age {
@@ -200,7 +231,7 @@ func (q *Queue) fetch(l *Lease) bool {
 	l.q = nil
 	q.mu.Lock()
 	q.landLocked(l)
-	l.stream.out = nil
+	l.stream.out, l.stream.failures, l.stream.until = nil, 0, time.Time{}
 	q.readyLocked(l.stream)
 	q.mu.Unlock()
 	q.finish(l.item)
@@ -227,12 +258,12 @@ func (q *Queue) finish(it *item) {
 // settle goes back to memory when the disk is empty.
 func (q *Queue) settle() {
 	q.mu.Lock()
-	back := q.spilled && !q.moving && q.putting == 0 && q.loaded == 0 && len(q.moved) == 0 && q.disk.empty()
+	disk := q.disk
+	back := disk != nil && q.spilled && !q.moving && !q.loading && q.putting == 0 && q.loaded == 0 && len(q.moved) == 0 && disk.empty()
 	if back {
 		q.spilled = false
 		q.wakeLocked()
 	}
-	disk := q.disk
 	q.mu.Unlock()
 	if back {
 		disk.seal()

@@ -4,7 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -64,6 +65,9 @@ const (
 	segmentsMax = 64
 	// brokenPause is how long a disk that failed is left alone.
 	brokenPause = 5 * time.Second
+	// triesMax is how often reading is tried. A disk that cannot be read for a
+	// moment, or a process that has too many files open, loses nothing by it.
+	triesMax = 6
 )
 
 // segment is one file of records, and beside it the file that says which of
@@ -73,7 +77,10 @@ type segment struct {
 	size     int64 // bytes of the file that count
 	records  int   // -1 until they are counted
 	finished int
-	loaded   bool // its records are in the queue's streams
+	loaded   bool    // its records are in the queue's streams
+	tries    int     // to load it, that failed
+	early    []int64 // where those begin that were finished before
+	notes    []byte  // of what is finished, not written yet
 	reader   durable.Reader
 	acks     durable.File
 }
@@ -104,7 +111,10 @@ type spool struct {
 	mu       sync.Mutex // guards what follows and the fields of segments
 	segments []*segment // oldest first
 	live     *segment   // the last of segments while it is written to
+	reading  *segment   // the one that is being loaded
+	aside    []*segment // cannot be sent, and stay
 	usable   time.Time  // not before, after a failure
+	readable time.Time  // the same
 	nextID   uint64
 }
 
@@ -139,7 +149,7 @@ func openSpool(d *Disk) (*spool, error) {
 				_ = s.fs.Remove(filepath.Join(s.dir, name)) // its segment was finished
 			}
 		case badSuffix:
-			s.adopt(id, badSuffix) // its bytes count until somebody deletes it
+			s.aside = append(s.aside, s.adopt(id, badSuffix)) // its bytes count until somebody deletes it
 		}
 	}
 	return s, nil
@@ -228,7 +238,6 @@ func (s *spool) create() (*segment, error) {
 		s.dropIfDone(old)
 	}
 	seg := &segment{id: s.nextID}
-	s.nextID++
 	s.mu.Unlock()
 	header := durable.AppendFrame(nil, []byte(segmentMagic+s.format))
 	f, err := durable.Replace(s.fs, s.path(seg, segmentSuffix), header)
@@ -240,6 +249,7 @@ func (s *spool) create() (*segment, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.file, s.live = f, seg
+	s.nextID++ // not before: what an attempt leaves behind, the next replaces
 	s.segments = append(s.segments, seg)
 	return seg, nil
 }
@@ -250,12 +260,14 @@ func (s *spool) setAside() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.usable = time.Now().Add(brokenPause)
-	if s.live == nil {
+	seg := s.live
+	if seg == nil {
 		return
 	}
 	_ = s.file.Close()
-	_ = s.fs.Truncate(s.path(s.live, segmentSuffix), s.live.size) // what is behind it was given back
+	_ = s.fs.Truncate(s.path(seg, segmentSuffix), seg.size) // what is behind it was given back
 	s.file, s.live = nil, nil
+	s.dropIfDone(seg)
 }
 
 // seal closes the live segment for writing, so that it can be read as a whole.
@@ -267,55 +279,36 @@ func (s *spool) seal() {
 
 func (s *spool) sealLocked() {
 	s.mu.Lock()
-	seg := s.live
-	s.live = nil
+	seg, records := s.live, 0
+	if seg != nil {
+		records = seg.records
+	}
 	s.mu.Unlock()
 	if seg == nil {
 		return
 	}
 	// Every record is durable already: without its foot, damage at the end of the
 	// segment would pass for what a crash has cut, and that is all.
-	foot := appendFoot(nil, seg.records)
-	if _, err := s.file.Write(foot); err == nil && s.file.Sync() == nil {
-		s.mu.Lock()
-		seg.size += int64(len(foot))
-		s.budget.used.Add(int64(len(foot)))
-		s.mu.Unlock()
+	foot := appendFoot(nil, records)
+	_, err := s.file.Write(foot)
+	if err == nil {
+		err = s.file.Sync()
 	}
 	_ = s.file.Close()
 	s.file = nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.live = nil // not before: it may be read and deleted from now on
+	if err == nil {
+		seg.size += int64(len(foot))
+		s.budget.used.Add(int64(len(foot)))
+	}
 	s.dropIfDone(seg)
-}
-
-// finish notes that a record need not be sent again. The note is written, not
-// synced: it outlives the process, and a loss of power repeats what was sent in
-// the seconds before.
-func (s *spool) finish(p place) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p.seg.acks == nil {
-		p.seg.acks, _ = s.openAcks(p.seg) // without it, the record is sent again after a restart
-	}
-	if p.seg.acks != nil {
-		_, _ = p.seg.acks.Write(appendAck(nil, p.seg.id, p.at))
-	}
-	p.seg.finished++
-	s.dropIfDone(p.seg)
-}
-
-func (s *spool) openAcks(seg *segment) (durable.File, error) {
-	name := s.path(seg, finishedSuffix)
-	if f, err := s.fs.Append(name); err == nil {
-		return f, nil
-	}
-	return s.fs.Create(name)
 }
 
 // dropIfDone deletes a segment of which everything is finished.
 func (s *spool) dropIfDone(seg *segment) {
-	if seg == s.live || seg.records < 0 || seg.left() > 0 {
+	if seg == s.live || seg == s.reading || seg.records < 0 || seg.left() > 0 {
 		return
 	}
 	s.closeFiles(seg)
@@ -340,41 +333,19 @@ func (s *spool) closeFiles(seg *segment) {
 }
 
 func (s *spool) forget(seg *segment) {
-	s.segments = slices.DeleteFunc(s.segments, func(o *segment) bool { return o == seg })
+	is := func(o *segment) bool { return o == seg }
+	s.segments, s.aside = slices.DeleteFunc(s.segments, is), slices.DeleteFunc(s.aside, is)
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-const ackBytes = 8
-
-// appendAck appends the note that the record at a place of a segment is
-// finished: the place and a checksum over it and the segment's number.
-func appendAck(dst []byte, segment uint64, at int64) []byte {
-	var b [12]byte
-	binary.LittleEndian.PutUint32(b[:], uint32(at))
-	binary.LittleEndian.PutUint64(b[4:], segment)
-	dst = append(dst, b[:4]...)
-	return binary.LittleEndian.AppendUint32(dst, ^crc32.Checksum(b[:], castagnoli))
+// putAside forgets a segment whose file stays.
+func (s *spool) putAside(seg *segment) {
+	s.closeFiles(seg)
+	s.forget(seg)
+	s.aside = append(s.aside, seg)
 }
 
-// finishedPlaces reads which records of a segment are finished. A note that is
-// damaged says nothing: the record is sent again.
-func (s *spool) finishedPlaces(seg *segment) map[int64]bool {
-	places := map[int64]bool{}
-	data, err := s.fs.ReadFile(s.path(seg, finishedSuffix))
-	if err != nil {
-		return places
-	}
-	for ; len(data) >= ackBytes; data = data[ackBytes:] {
-		at := int64(binary.LittleEndian.Uint32(data))
-		if string(appendAck(nil, seg.id, at)) == string(data[:ackBytes]) {
-			places[at] = true
-		}
-	}
-	return places
-}
-
-// next returns the segment to load next, nil if there is none.
+// next returns the segment to load next, nil if there is none. It stays where it is
+// until it is loaded.
 func (s *spool) next(newestFirst bool) *segment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -387,11 +358,12 @@ func (s *spool) next(newestFirst bool) *segment {
 			break
 		}
 	}
+	s.reading = next
 	return next
 }
 
-// waiting reports whether there is something to load.
-func (s *spool) waiting() bool {
+// waiting reports whether there is something to load, or from when on.
+func (s *spool) waiting(now time.Time) (ok bool, from time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	loaded, more := 0, false
@@ -401,40 +373,88 @@ func (s *spool) waiting() bool {
 		}
 		more = more || !seg.loaded && (seg != s.live || seg.left() > 0)
 	}
-	return more && loaded < segmentsMax
+	if !more || loaded >= segmentsMax {
+		return false, from
+	}
+	return !now.Before(s.readable), s.readable
 }
 
-// load reads what a sealed segment has, and calls each for what is not finished.
-// A segment that cannot be used is put out of the way, and the error says so.
-func (s *spool) load(seg *segment, each func(*head, place)) (res scanResult, err error) {
+// errAgain is in the error of a load that is to be tried again.
+var errAgain = errors.New("it is tried again")
+
+// again reports whether loading a segment is tried again after a failure that is
+// not of its content.
+func (s *spool) again(seg *segment, why error) bool {
+	if why == nil || errors.Is(why, os.ErrNotExist) || errors.Is(why, durable.ErrTorn) || errors.Is(why, durable.ErrDamaged) {
+		return false
+	}
+	seg.tries++
+	if seg.tries >= triesMax {
+		return false
+	}
+	s.closeFiles(seg)
+	s.readable = time.Now().Add(brokenPause)
+	return true
+}
+
+// load reads what a sealed segment has, and calls each for what is neither
+// finished nor held, which is what the queue has in memory of it and will finish.
+// A segment that cannot be used is put out of the way, and the error says so, or
+// that it is tried again.
+func (s *spool) load(seg *segment, held map[int64]bool, each func(*head, place)) (res scanResult, err error) {
 	var found []foundRecord
 	if err = s.open(seg); err == nil {
 		res, err = scanSegment(limited{seg.reader, seg.size}, func(r foundRecord) { found = append(found, r) })
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.reading = nil
+	if s.again(seg, err) {
+		return scanResult{}, fmt.Errorf("cannot read the segment %d of the disk cache, %w: %w", seg.id, errAgain, err)
+	}
 	seg.loaded = true
 	if err != nil || string(res.first) != segmentMagic+s.format {
 		return res, s.passOver(seg, res.first, err)
 	}
 	seg.records, seg.finished = len(found), 0
 	finished := s.finishedPlaces(seg)
-	for i := range found {
-		if finished[found[i].at] {
-			seg.finished++
-			continue
-		}
-		each(&found[i].head, place{seg, found[i].at, found[i].size})
+	for _, at := range seg.early { // the note may have failed
+		finished[at] = true
 	}
+	for i := range found {
+		at := found[i].at
+		switch {
+		case finished[at]:
+			seg.finished++
+		case !held[at]:
+			each(&found[i].head, place{seg, at, found[i].size})
+		}
+		delete(held, at)
+	}
+	for at := range held { // damaged, but in memory
+		if !finished[at] {
+			seg.records++
+		}
+	}
+	seg.early = nil
 	s.dropIfDone(seg)
 	return res, nil
 }
 
 // open makes a segment readable. The size of one that this process has written is
 // known: what may be behind it was given back.
-func (s *spool) open(seg *segment) (err error) {
-	if seg.reader, err = s.fs.Open(s.path(seg, segmentSuffix)); err == nil && seg.records < 0 {
-		seg.size, err = seg.reader.Size()
+func (s *spool) open(seg *segment) error {
+	r, err := s.fs.Open(s.path(seg, segmentSuffix))
+	if err != nil {
+		return err
+	}
+	size, err := r.Size()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seg.reader = r
+	if seg.records < 0 && err == nil {
+		s.budget.used.Add(size - seg.size) // if it could not be opened at the start
+		seg.size = size
 	}
 	return err
 }
@@ -444,7 +464,7 @@ func (s *spool) passOver(seg *segment, first []byte, why error) error {
 	name := s.path(seg, segmentSuffix)
 	switch {
 	case seg.reader == nil:
-		s.forget(seg)
+		s.putAside(seg)
 		return fmt.Errorf("cannot open a segment of the disk cache; the next start tries again: %w", why)
 	case why != nil && seg.size <= int64(frameBytes+len(segmentMagic)+len(s.format)):
 		seg.records = 0 // a crash came before its first record
@@ -453,16 +473,14 @@ func (s *spool) passOver(seg *segment, first []byte, why error) error {
 	case why != nil:
 		return s.quarantine(seg, why)
 	}
-	s.closeFiles(seg)
-	s.forget(seg)
+	s.putAside(seg)
 	return fmt.Errorf("cannot send what is in %s: it was written by another version, or for another type of output (%q); "+
 		"give the output its former type, or start the version that wrote it, until the file is gone; or delete it", name, first)
 }
 
 // quarantine puts a segment that cannot be read out of the way.
 func (s *spool) quarantine(seg *segment, why error) error {
-	s.closeFiles(seg)
-	s.forget(seg)
+	s.putAside(seg)
 	bad := s.path(seg, badSuffix)
 	if err := s.fs.Rename(s.path(seg, segmentSuffix), bad); err != nil {
 		why = errors.Join(why, err)
@@ -484,6 +502,9 @@ func (l limited) Size() (int64, error) { return l.size, nil }
 func (s *spool) read(dst []byte, p place) (h head, payload []byte, err error) {
 	frames := make([]byte, p.size)
 	if _, err := p.seg.reader.ReadAt(frames, p.at); err != nil {
+		if !errors.Is(err, io.EOF) { // it may still be there
+			err = fmt.Errorf("%w: %w", errAgain, err)
+		}
 		return h, dst, fmt.Errorf("cannot read a record of the disk cache: %w", err)
 	}
 	n := int(binary.LittleEndian.Uint32(frames)) + frameBytes
@@ -525,9 +546,12 @@ func (s *spool) close() {
 	s.seal()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, seg := range s.segments {
+	for _, seg := range append(s.segments, s.aside...) {
+		if len(seg.notes) > 0 {
+			s.note(seg)
+		}
 		s.closeFiles(seg)
 		s.budget.used.Add(-seg.size)
 	}
-	s.segments = nil
+	s.segments, s.aside = nil, nil
 }

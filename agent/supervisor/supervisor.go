@@ -172,6 +172,11 @@ func (s *supervisor) watch(ctx context.Context, w *worker) {
 	for {
 		select {
 		case <-w.ended:
+			select {
+			case <-w.ready:
+				s.readyOnce = true
+			default:
+			}
 			return
 		case <-ready:
 			s.readyOnce, ready = true, nil

@@ -69,6 +69,8 @@ func work(how string) int {
 // live is what a worker does that is ready.
 func live(how string, pulse *Pulse, term <-chan os.Signal) int {
 	switch how {
+	case "ends once it is ready":
+		return 5
 	case "knows no signals":
 		select {}
 	case "panics":
@@ -454,6 +456,22 @@ func TestAWorkerThatIsNotReadyIsNotEndedBySIGHUP(t *testing.T) {
 	r.stop()
 	require.Equal(t, 1, strings.Count(r.out.String(), "got hangup"))
 	require.Empty(t, r.reports())
+}
+
+// TestAWorkerThatEndsOnceItIsReadyWasReady, even if a busy supervisor hears of both
+// at the same time.
+func TestAWorkerThatEndsOnceItIsReadyWasReady(t *testing.T) {
+	t.Setenv("SUPERVISOR_TEST_WORKER", "ends once it is ready")
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	for range 10 {
+		s := &supervisor{Options: Options{Command: []string{os.Args[0]}, Name: "test-worker", Log: log, StuckAfter: time.Minute}}
+		w, err := s.start()
+		require.NoError(t, err)
+		<-w.ended
+		s.watch(context.Background(), w)
+		require.True(t, s.readyOnce)
+	}
 }
 
 func TestAWorkerThatSomebodyElseEndsIsNoCrash(t *testing.T) {

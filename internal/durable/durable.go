@@ -157,7 +157,9 @@ func Replace(fs FS, name string, data []byte) (File, error) {
 		err = rename(fs, temp, name)
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		err = errors.Join(err, f.Close())
+		_ = fs.Remove(temp) // it may fill the disk
+		return nil, err
 	}
 	return f, nil
 }

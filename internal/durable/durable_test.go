@@ -37,6 +37,24 @@ func TestWriteFile_CrashAtEveryStep(t *testing.T) {
 	}
 }
 
+// TestWriteFile_LeavesNothingBehind when it fails: who tries again under another
+// name would fill the disk.
+func TestWriteFile_LeavesNothingBehind(t *testing.T) {
+	for _, fails := range []string{"create", "write", "sync", "rename"} {
+		fs, full := NewMem(), errors.New("no space left on device")
+		fs.Fault = func(_ int, op, _ string) error {
+			if op == fails {
+				return full
+			}
+			return nil
+		}
+		require.ErrorIs(t, WriteFile(fs, "/d/f", []byte("content")), full)
+		names, err := fs.List("/d")
+		require.NoError(t, err)
+		require.Empty(t, names, fails)
+	}
+}
+
 func TestWriteFile_RealDisk(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "f")
 	for _, text := range []string{"one", "two"} {

@@ -265,6 +265,9 @@ type memHandle struct {
 func (h *memHandle) Write(p []byte) (int, error) {
 	h.m.mu.Lock()
 	defer h.m.mu.Unlock()
+	if h.m.crashed {
+		return 0, ErrCrashed
+	}
 	if err := h.m.changeLocked("write", h.name); err != nil {
 		h.f.data = append(h.f.data, p[:len(p)/2]...)
 		return len(p) / 2, err

@@ -7,6 +7,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/plugins/input/containers"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
 	"github.com/wasmtail/wasmtail/plugins/input/mysqlquery"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
@@ -26,8 +27,9 @@ import (
 func Standard() agent.Plugins {
 	return agent.Plugins{
 		Inputs: map[string]agent.InputPlugin{
-			"files": {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
-			"mysql": {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
+			"containers": {Config: func() any { return new(containers.Config) }, Build: containerLogs, Once: containersOnce},
+			"files":      {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
+			"mysql":      {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
 		},
 		Processors: map[string]agent.ProcessorPlugin{
 			"delimiter": processor(delimiter.New),
@@ -74,6 +76,12 @@ func mysql(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	})
 }
 
+func containerLogs(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return containers.New(*settings.(*containers.Config), containers.Env{
+		Checkpoints: env.Checkpoints, Pipeline: env.Pipeline, Readers: env.Readers, OpenFilesMax: env.OpenFilesMax, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, SpoolDir: env.SpoolDir, Estate: env.Estate, Lost: env.Lost, Log: env.Log,
+	})
+}
+
 func file(settings any, env agent.OutputEnv) (pipeline.Output, error) {
 	return fileout.New(*settings.(*fileout.Config), env.Hostname)
 }
@@ -84,4 +92,8 @@ func logService(settings any, env agent.OutputEnv) (pipeline.Output, error) {
 
 func once(settings any, r io.Reader, emit func(*record.Batch) error) error {
 	return filelog.Once(*settings.(*filelog.Config), r, emit)
+}
+
+func containersOnce(settings any, r io.Reader, emit func(*record.Batch) error) error {
+	return containers.Once(*settings.(*containers.Config), r, emit)
 }

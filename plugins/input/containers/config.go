@@ -1,0 +1,144 @@
+package containers
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wasmtail/wasmtail/agent/tail"
+	"github.com/wasmtail/wasmtail/internal/config"
+)
+
+// Config are the settings of the containers input. It reads the log files that the
+// container runtime writes, and needs no socket of it. What is selected must fit
+// all the lists that are set.
+type Config struct {
+	// Pods is the folder of Kubernetes' logs, with a folder for each pod, as the
+	// kubelet makes it for containerd and CRI-O. Empty reads none. In a container,
+	// give the place where the host's folder is mounted.
+	Pods string `yaml:"pods" default:"/var/log/pods" example:"/host/var/log/pods"`
+	// Docker is Docker's folder of containers, for its json-file driver. Empty reads
+	// none.
+	Docker string `yaml:"docker" default:"/var/lib/docker/containers" example:"/host/var/lib/docker/containers"`
+	// Namespaces are those of the pods to read; * stands for any part of a name.
+	// Without it all are read, and Docker's containers, which have none.
+	Namespaces []string `yaml:"namespaces" example:"[shop, 'team-*']"`
+	// ExcludeNamespaces are not read.
+	ExcludeNamespaces []string `yaml:"exclude_namespaces" example:"[kube-system]"`
+	// PodNames are those of the pods to read, with *.
+	PodNames []string `yaml:"pod_names" example:"['cart-*']"`
+	// Names are those of the containers to read, with *: of Docker's, the name that
+	// docker ps shows.
+	Names []string `yaml:"names" example:"[nginx]"`
+	// ExcludeNames are not read.
+	ExcludeNames []string `yaml:"exclude_names" example:"[istio-proxy]"`
+	// Labels select Docker's containers: each must be there, with a value that fits.
+	Labels map[string]string `yaml:"labels" example:"{com.docker.compose.project: shop}"`
+	// Env selects Docker's containers by their environment variables, as labels does.
+	Env map[string]string `yaml:"env" example:"{STAGE: 'prod*'}"`
+	// Stream is which output of the containers is read.
+	Stream string `yaml:"stream" default:"all" enum:"all,stdout,stderr"`
+	// LabelFields are labels of Docker's containers that become fields
+	// `container.label.NAME` of each record.
+	LabelFields []string `yaml:"label_fields" example:"[com.docker.compose.service]"`
+	// StartAt says where to begin with containers that run when the input is used
+	// for the first time, as that of the files input. Those that are started later
+	// are always read from their first line.
+	StartAt string `yaml:"start_at" default:"end" example:"beginning"`
+	// MaxRecordSize is the longest line, put together of what the runtime has cut. A
+	// longer one is delivered in pieces, each marked split.
+	MaxRecordSize config.Size `yaml:"max_record_size" default:"1MiB" example:"256KiB"`
+	// DeletedReleaseAfter is how long the files of a container that was removed are
+	// held open while they have lines that are not delivered.
+	DeletedReleaseAfter time.Duration `yaml:"deleted_release_after" default:"1h" example:"10m"`
+}
+
+// Validate reports what is wrong with the settings.
+func (c *Config) Validate(report func(key, problem string)) {
+	if c.Pods == "" && c.Docker == "" {
+		report("pods", "is empty, and so is docker: name one of the folders")
+	}
+	for key, dir := range map[string]string{"pods": c.Pods, "docker": c.Docker} {
+		if dir != "" && !filepath.IsAbs(dir) {
+			report(key, fmt.Sprintf("%q is not an absolute path", dir))
+		}
+		if strings.ContainsAny(dir, "*?[{") {
+			report(key, "must be a plain path, without * or the like")
+		}
+	}
+	for key, list := range map[string][]string{
+		"namespaces": c.Namespaces, "exclude_namespaces": c.ExcludeNamespaces, "pod_names": c.PodNames, "names": c.Names, "exclude_names": c.ExcludeNames,
+	} {
+		for i, name := range list {
+			if name == "" || strings.ContainsAny(name, "/_") && key != "names" && key != "exclude_names" {
+				report(fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("%q is no name; * stands for any part of one", name))
+			}
+		}
+	}
+	if _, err := tail.ParseStart(c.StartAt, time.Now()); err != nil {
+		report("start_at", err.Error())
+	}
+	if c.MaxRecordSize < 256 || c.MaxRecordSize > 32*config.MiB {
+		report("max_record_size", "must be between 256B and 32MiB")
+	}
+	if c.DeletedReleaseAfter < time.Second {
+		report("deleted_release_after", "must be at least 1s")
+	}
+}
+
+// include are the files to read.
+func (c *Config) include() (patterns []string) {
+	if c.Pods != "" {
+		patterns = append(patterns, filepath.Join(c.Pods, "*_*_*", "*", "*.log"))
+	}
+	if c.Docker != "" {
+		patterns = append(patterns, filepath.Join(c.Docker, "*", "*-json.log"))
+	}
+	return patterns
+}
+
+// selects reports whether a container is to be read.
+func (c *Config) selects(m *Metadata) bool {
+	if len(c.Namespaces) > 0 && !fitsAny(c.Namespaces, m.Namespace) || m.Namespace != "" && fitsAny(c.ExcludeNamespaces, m.Namespace) ||
+		len(c.PodNames) > 0 && !fitsAny(c.PodNames, m.Pod) || len(c.Names) > 0 && !fitsAny(c.Names, m.Name) || fitsAny(c.ExcludeNames, m.Name) {
+		return false
+	}
+	return hasAll(c.Labels, m.Labels) && hasAll(c.Env, m.Env)
+}
+
+// hasAll reports whether have has a fitting value for each of want.
+func hasAll(want, have map[string]string) bool {
+	for name, value := range want {
+		got, ok := have[name]
+		if !ok || !fits(value, got) {
+			return false
+		}
+	}
+	return true
+}
+
+func fitsAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return fits(p, name) })
+}
+
+// fits matches a name with a pattern in which * stands for any part.
+func fits(pattern, name string) bool {
+	first, rest, wild := strings.Cut(pattern, "*")
+	name, ok := strings.CutPrefix(name, first)
+	if !ok || !wild {
+		return ok && name == ""
+	}
+	for {
+		part, next, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(name, part)
+		}
+		at := strings.Index(name, part)
+		if at < 0 {
+			return false
+		}
+		name, rest = name[at+len(part):], next
+	}
+}

@@ -66,7 +66,7 @@ func TestOpenContent_Unpacks(t *testing.T) {
 	}
 	_, err = OpenContent(filepath.Join(dir, "none"))
 	require.ErrorIs(t, err, os.ErrNotExist)
-	bad := filepath.Join(dir, "a.xz")
+	bad := filepath.Join(dir, "a.lz4")
 	require.NoError(t, os.WriteFile(bad, nil, 0o600))
 	_, err = OpenContent(bad)
 	require.ErrorContains(t, err, bad)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 )
@@ -275,6 +276,12 @@ func unpacker(n *newcomer) (io.ReadCloser, error) {
 		return d.IOReadCloser(), nil
 	case strings.HasSuffix(n.path, ".bz2"):
 		return io.NopCloser(bzip2.NewReader(src)), nil
+	case strings.HasSuffix(n.path, ".xz"):
+		r, err := xz.ReaderConfig{DictCap: 64 << 20}.NewReader(src)
+		if err != nil {
+			return nil, err
+		}
+		return io.NopCloser(r), nil
 	}
 	return nil, errUnknownCompression
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 )
@@ -240,4 +241,16 @@ func (t *Tailer) lookedForSince(path string) int64 {
 		}
 	}
 	return since
+}
+
+// Since returns when the first of the patterns of a pipeline was looked for, by the
+// agent whose store it is; the zero time if none was.
+func Since(store *checkpoint.Store, pipeline string) time.Time {
+	var first time.Time
+	for _, at := range patternsSince(store, pipeline) {
+		if t := time.Unix(0, at); first.IsZero() || t.Before(first) {
+			first = t
+		}
+	}
+	return first
 }

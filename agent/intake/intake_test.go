@@ -15,7 +15,6 @@ import (
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/durable"
-	"github.com/wasmtail/wasmtail/internal/record"
 )
 
 // receiver takes deliveries and answers them when it is told to.
@@ -221,8 +220,7 @@ func BenchmarkBatcher(b *testing.B) {
 	b.SetBytes(int64(len(line)))
 	b.ReportAllocs()
 	for b.Loop() {
-		var r *record.Record = batcher.Add(line)
-		r.Time = 1
+		batcher.Add(line).Time = 1
 		if batcher.Full() {
 			if err := batcher.Flush(context.Background(), nil, nil); err != nil {
 				b.Fatal(err)

@@ -25,7 +25,7 @@ import (
 	"github.com/wasmtail/wasmtail/internal/durable"
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/plugins"
-	"github.com/wasmtail/wasmtail/plugins/input/history"
+	"github.com/wasmtail/wasmtail/agent/history"
 )
 
 const (

@@ -29,6 +29,7 @@ var inside = map[string][]string{
 	"agent/tail":     {"agent/checkpoint"},
 	"agent/pipeline": {"agent/queue"},
 	"agent/control":  {"agent/transport"},
+	"agent/history":  {"agent/checkpoint", "agent/pipeline", "agent/tail"},
 	"agent/intake":   {"agent/checkpoint", "agent/pipeline"},
 	"hub/stream":     {"hub/store"},
 	"hub/receiver":   {"hub/stream"},

@@ -16,9 +16,9 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/agent/history"
 	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
-	"github.com/wasmtail/wasmtail/agent/history"
 )
 
 // packRatio is how many times larger a compressed log is thought to be before it is

@@ -5,9 +5,11 @@ import (
 	"io"
 
 	"github.com/wasmtail/wasmtail/agent"
+	"github.com/wasmtail/wasmtail/agent/dispatch"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
+	"github.com/wasmtail/wasmtail/plugins/output/elasticsearch"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
 	"github.com/wasmtail/wasmtail/plugins/output/logservice"
 	"github.com/wasmtail/wasmtail/plugins/processor/delimiter"
@@ -39,10 +41,18 @@ func Standard() agent.Plugins {
 			"wasm":      {Config: func() any { return new(wasm.Config) }, Build: module},
 		},
 		Outputs: map[string]agent.OutputPlugin{
-			"file":       {Config: func() any { return new(fileout.Config) }, Build: file},
-			"logservice": {Config: func() any { return new(logservice.Config) }, Build: logService},
-			"stdout":     {Config: func() any { return new(fileout.Config) }, Build: file},
+			"elasticsearch": {Config: func() any { return new(elasticsearch.Config) }, Build: output(elasticsearch.New)},
+			"file":          {Config: func() any { return new(fileout.Config) }, Build: file},
+			"logservice":    {Config: func() any { return new(logservice.Config) }, Build: logService},
+			"stdout":        {Config: func() any { return new(fileout.Config) }, Build: file},
 		},
+	}
+}
+
+// output makes a table entry's function of a constructor.
+func output[C any, O pipeline.Output](build func(C, dispatch.Env) (O, error)) func(any, agent.OutputEnv) (pipeline.Output, error) {
+	return func(settings any, env agent.OutputEnv) (pipeline.Output, error) {
+		return build(*settings.(*C), dispatch.Env{AgentID: env.AgentID, Hostname: env.Hostname, Version: env.Version, Wire: env.Wire})
 	}
 }
 

@@ -28,6 +28,7 @@ var wings = map[string][]string{
 var inside = map[string][]string{
 	"agent/tail":     {"agent/checkpoint"},
 	"agent/pipeline": {"agent/queue"},
+	"agent/dispatch": {"agent/pipeline", "agent/queue", "agent/transport"},
 	"agent/control":  {"agent/transport"},
 	"hub/stream":     {"hub/store"},
 	"hub/receiver":   {"hub/stream"},

@@ -12,6 +12,7 @@ import (
 	"github.com/wasmtail/wasmtail/plugins/output/elasticsearch"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
 	"github.com/wasmtail/wasmtail/plugins/output/logservice"
+	"github.com/wasmtail/wasmtail/plugins/output/loki"
 	"github.com/wasmtail/wasmtail/plugins/processor/delimiter"
 	"github.com/wasmtail/wasmtail/plugins/processor/fieldedit"
 	"github.com/wasmtail/wasmtail/plugins/processor/filter"
@@ -44,6 +45,7 @@ func Standard() agent.Plugins {
 			"elasticsearch": {Config: func() any { return new(elasticsearch.Config) }, Build: output(elasticsearch.New)},
 			"file":          {Config: func() any { return new(fileout.Config) }, Build: file},
 			"logservice":    {Config: func() any { return new(logservice.Config) }, Build: logService},
+			"loki":          {Config: func() any { return new(loki.Config) }, Build: output(loki.New)},
 			"stdout":        {Config: func() any { return new(fileout.Config) }, Build: file},
 		},
 	}

@@ -76,8 +76,9 @@ type HTTPOptions struct {
 	// and not a Content-Encoding.
 	ContentType string
 	BareSnappy  bool
-	// Place is the escaped path and the query of a payload's request.
-	Place func(p *Payload) (path, query string)
+	// Place is the escaped path and the query of a payload's request, to whose
+	// headers it may add.
+	Place func(p *Payload, h http.Header) (path, query string)
 	// Answer reads what the receiver says about the records of a request; nil:
 	// each status of 2xx says that it has all. Its errors wrap a
 	// *transport.Failure.
@@ -131,7 +132,7 @@ func (h *HTTP) Post(ctx context.Context, p *Payload) (v Verdict, err error) {
 		header.Set("Authorization", key)
 	}
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(header))
-	path, query := h.o.Place(p)
+	path, query := h.o.Place(p, header)
 	resp, err := h.client.Post(ctx, transport.Request{Path: path, RawQuery: query, Header: header, Body: p.Body})
 	if err == nil && h.o.Answer != nil {
 		return h.o.Answer(&resp, p.Records)
@@ -145,6 +146,13 @@ func (h *HTTP) Post(ctx context.Context, p *Payload) (v Verdict, err error) {
 		}
 	}
 	return v, err
+}
+
+// IsMisplaced is true for answers that tell of a wrong address more than of wrong
+// data, whatever their status says: no record is to be refused for them.
+func IsMisplaced(f *transport.Failure) bool {
+	start := strings.ToLower(string(f.Body[:min(len(f.Body), 200)]))
+	return strings.Contains(start, "<html") || strings.Contains(start, "<!doctype") || strings.Contains(start, "unsupported path")
 }
 
 // CheckHeaders reports headers that a request cannot have, or that the output sets

@@ -14,6 +14,7 @@ package elasticsearch
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 
 	"github.com/wasmtail/wasmtail/agent/dispatch"
@@ -56,7 +57,7 @@ func New(c Config, env dispatch.Env) (*Output, error) {
 	o.http, err = dispatch.NewHTTP(dispatch.HTTPOptions{
 		Env: env, Endpoint: address.Endpoint, Timeout: c.Timeout, TLS: c.TLS, Auth: c.Auth, Headers: c.Headers,
 		ContentType: "application/x-ndjson", ResponseBytesMax: responseBytesMax,
-		Place:  func(*dispatch.Payload) (path, rawQuery string) { return address.Path + "/_bulk", query },
+		Place:  func(*dispatch.Payload, http.Header) (path, rawQuery string) { return address.Path + "/_bulk", query },
 		Answer: verdict, Classify: classify,
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
 	"github.com/wasmtail/wasmtail/plugins/output/elasticsearch"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
+	"github.com/wasmtail/wasmtail/plugins/output/httpout"
 	"github.com/wasmtail/wasmtail/plugins/output/logservice"
 	"github.com/wasmtail/wasmtail/plugins/output/loki"
 	"github.com/wasmtail/wasmtail/plugins/processor/delimiter"
@@ -44,6 +45,7 @@ func Standard() agent.Plugins {
 		Outputs: map[string]agent.OutputPlugin{
 			"elasticsearch": {Config: func() any { return new(elasticsearch.Config) }, Build: output(elasticsearch.New)},
 			"file":          {Config: func() any { return new(fileout.Config) }, Build: file},
+			"http":          {Config: func() any { return new(httpout.Config) }, Build: output(httpout.New)},
 			"logservice":    {Config: func() any { return new(logservice.Config) }, Build: logService},
 			"loki":          {Config: func() any { return new(loki.Config) }, Build: output(loki.New)},
 			"stdout":        {Config: func() any { return new(fileout.Config) }, Build: file},

@@ -14,6 +14,7 @@ import (
 	"github.com/wasmtail/wasmtail/plugins/output/httpout"
 	"github.com/wasmtail/wasmtail/plugins/output/logservice"
 	"github.com/wasmtail/wasmtail/plugins/output/loki"
+	"github.com/wasmtail/wasmtail/plugins/output/otlp"
 	"github.com/wasmtail/wasmtail/plugins/processor/delimiter"
 	"github.com/wasmtail/wasmtail/plugins/processor/fieldedit"
 	"github.com/wasmtail/wasmtail/plugins/processor/filter"
@@ -48,6 +49,7 @@ func Standard() agent.Plugins {
 			"http":          {Config: func() any { return new(httpout.Config) }, Build: output(httpout.New)},
 			"logservice":    {Config: func() any { return new(logservice.Config) }, Build: logService},
 			"loki":          {Config: func() any { return new(loki.Config) }, Build: output(loki.New)},
+			"otlp":          {Config: func() any { return new(otlp.Config) }, Build: output(otlp.New)},
 			"stdout":        {Config: func() any { return new(fileout.Config) }, Build: file},
 		},
 	}

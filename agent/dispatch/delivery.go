@@ -184,7 +184,7 @@ func (d *delivery) encode(from, to int) *Payload {
 
 // settle takes in what the receiver says of the records [from, to) of this attempt.
 func (d *delivery) settle(from, to int, v *Verdict) error {
-	if d.items == nil && len(v.Again) == 0 && len(v.Refused) == 0 {
+	if d.items == nil && len(v.Again) == 0 && len(v.Refused) == 0 && v.Unnamed == 0 {
 		return nil // all of it, at once
 	}
 	if err := d.split(); err != nil {
@@ -206,7 +206,15 @@ func (d *delivery) settle(from, to int, v *Verdict) error {
 	for _, r := range v.Refused {
 		if r.Index >= 0 && r.Index < to-from {
 			d.note(d.index(from+r.Index), errors.New(r.Reason))
+			d.progress.refused++
 		}
+	}
+	if v.Unnamed > 0 {
+		why := fmt.Errorf("the receiver refused %d of these %d records, and does not say which: %s", v.Unnamed, to-from, v.UnnamedReason)
+		for i := from; i < to; i++ {
+			d.note(d.index(i), why)
+		}
+		d.progress.refused += min(v.Unnamed, to-from)
 	}
 	return nil
 }
@@ -223,6 +231,7 @@ func (d *delivery) refuse(from, to int, why error) error {
 	for i := from; i < to; i++ {
 		d.progress.settled[d.index(i)] = true
 		d.note(d.index(i), why)
+		d.progress.refused++
 	}
 	return nil
 }
@@ -230,7 +239,6 @@ func (d *delivery) refuse(from, to int, why error) error {
 // note writes down a record that is refused.
 func (d *delivery) note(index int, why error) {
 	g := d.progress
-	g.refused++
 	g.reason = why
 	g.lines = append(g.lines, `{"batch":`...)
 	g.lines = appendText(g.lines, d.payload.Batch)

@@ -62,6 +62,10 @@ type Verdict struct {
 	// against it now.
 	Again []int
 	Why   *transport.Failure
+	// Unnamed is how many were refused without a word on which, for UnnamedReason.
+	// All of the request are then put aside, so that none is lost.
+	Unnamed       int
+	UnnamedReason string
 }
 
 // Options of a sender.

@@ -159,7 +159,7 @@ func (w *Writer) Append(dst []byte, r *record.Record) []byte {
 
 // appendFields appends the fields of r.
 func (w *Writer) appendFields(dst []byte, r *record.Record) []byte {
-	var seen uint64 // a set of what names look like, to find equal ones fast
+	var repeats record.Repeats
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		name := f.Name
@@ -178,36 +178,14 @@ func (w *Writer) appendFields(dst []byte, r *record.Record) []byte {
 			}
 			dst = AppendEscaped(dst, name)
 		}
-		bit := uint64(1) << (looks(f.Name) & 63)
-		if seen&bit != 0 {
-			if n := before(r.Fields[:i], f.Name); n > 0 {
-				dst = strconv.AppendInt(append(dst, '_'), int64(n)+1, 10)
-			}
+		if n := repeats.Before(r, i); n > 0 {
+			dst = strconv.AppendInt(append(dst, '_'), int64(n)+1, 10)
 		}
-		seen |= bit
 		dst = append(dst, `":"`...)
 		dst = AppendEscaped(dst, f.Value)
 		dst = append(dst, '"')
 	}
 	return dst
-}
-
-// looks is a cheap hash.
-func looks(name []byte) uint {
-	if len(name) == 0 {
-		return 0
-	}
-	return uint(len(name)) + 7*uint(name[0]) + 31*uint(name[len(name)-1]) + 13*uint(name[len(name)/2])
-}
-
-// before is how many of the fields have the name.
-func before(fields []record.Field, name []byte) (n int) {
-	for i := range fields {
-		if string(fields[i].Name) == string(name) {
-			n++
-		}
-	}
-	return n
 }
 
 // isTaken is true for names that a line must not forge.

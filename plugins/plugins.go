@@ -12,6 +12,7 @@ import (
 	"github.com/wasmtail/wasmtail/plugins/output/elasticsearch"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
 	"github.com/wasmtail/wasmtail/plugins/output/httpout"
+	"github.com/wasmtail/wasmtail/plugins/output/kafka"
 	"github.com/wasmtail/wasmtail/plugins/output/logservice"
 	"github.com/wasmtail/wasmtail/plugins/output/loki"
 	"github.com/wasmtail/wasmtail/plugins/output/otlp"
@@ -47,6 +48,7 @@ func Standard() agent.Plugins {
 			"elasticsearch": {Config: func() any { return new(elasticsearch.Config) }, Build: output(elasticsearch.New)},
 			"file":          {Config: func() any { return new(fileout.Config) }, Build: file},
 			"http":          {Config: func() any { return new(httpout.Config) }, Build: output(httpout.New)},
+			"kafka":         {Config: func() any { return new(kafka.Config) }, Build: output(kafka.New)},
 			"logservice":    {Config: func() any { return new(logservice.Config) }, Build: logService},
 			"loki":          {Config: func() any { return new(loki.Config) }, Build: output(loki.New)},
 			"otlp":          {Config: func() any { return new(otlp.Config) }, Build: output(otlp.New)},

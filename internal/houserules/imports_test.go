@@ -50,6 +50,7 @@ var homes = []struct {
 	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "internal/toolchain", "hub/receiver", "cmd/"}},
 	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}},
 	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}},
+	{"github.com/twmb/franz-go", []string{"plugins/output/kafka"}},
 	{"google.golang.org/grpc", []string{"plugins/output/otlp"}},
 	{"github.com/google/jsonschema-go", []string{"internal/config/configdoc"}},
 	{"github.com/stretchr/testify", nil},

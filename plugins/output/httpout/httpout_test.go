@@ -289,6 +289,36 @@ func TestVictoriaLogs(t *testing.T) {
 	}
 }
 
+// TestClickHouse inserts into a real server, where there is one, which is killed in
+// between.
+func TestClickHouse(t *testing.T) {
+	s := realserver.ClickHouse(t)
+	s.Start()
+	s.Query("CREATE TABLE nginx (time Int64, n UInt32, status UInt16, request String, path String) ENGINE = MergeTree ORDER BY n PARTITION BY tuple()")
+	o := newOutput(t, "url: "+s.URL+"/\ntimeout: 2s\nrefused_statuses: [400, 422, 500]\nkeys: {time_format: unix_ns}\n"+
+		"query: {query: 'INSERT INTO {logstore} FORMAT JSONEachRow', input_format_skip_unknown_fields: '1'}")
+	require.NoError(t, o.Send(t.Context(), payload(t, o, 0, 1000)))
+	s.Kill()
+	waiting := payload(t, o, 1000, 500)
+	var retry *pipeline.RetryError
+	require.ErrorAs(t, o.Send(t.Context(), waiting), &retry)
+	s.Start()
+	require.NoError(t, o.Send(t.Context(), waiting))
+	require.Equal(t, "1500\t1500\t0\t1499\t200\n", s.Query("SELECT count(), uniqExact(n), min(n), max(n), max(status) FROM nginx"))
+	want := specimen.AccessLog(1499, 1)
+	defer want.Release()
+	require.Equal(t, strconv.FormatInt(want.Records[0].Time, 10)+"\t"+string(want.Records[0].Fields[2].Value)+"\n", s.Query("SELECT time, request FROM nginx WHERE n = 1499"))
+
+	// A row that is not of the table's types is put aside, and the others are there.
+	b := specimen.AccessLog(1500, 20)
+	defer b.Release()
+	b.Records[7].Fields[3].Value = []byte("no number")
+	var refused *pipeline.RejectedError
+	require.ErrorAs(t, o.Send(t.Context(), specimen.Encode(t, o.NewEncoder("pipe", "nginx"), b)), &refused)
+	require.Contains(t, string(refused.Records), `"n":"1507"`)
+	require.Equal(t, "1519\t1519\n", s.Query("SELECT count(), uniqExact(n) FROM nginx"))
+}
+
 func TestEncodeDoesNotAllocate(t *testing.T) {
 	for _, compression := range []string{"none", "gzip", "zstd"} {
 		specimen.RequireNoAllocation(t, newOutput(t, "url: http://x\ncompression: "+compression).NewEncoder("pipe", "nginx"))

@@ -93,7 +93,7 @@ type Sender struct {
 
 // startedMax bounds the payloads whose progress is kept. Of those that are beyond
 // it, what is delivered is sent again.
-const startedMax = 256
+const startedMax = 64
 
 // NewSender returns a sender.
 func NewSender(o Options) *Sender {

@@ -100,7 +100,7 @@ func (s *Tables) query(statement string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req) //nolint:forbidigo // for tests
 	if err != nil {
 		return "", err
 	}

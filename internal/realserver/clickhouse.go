@@ -70,7 +70,7 @@ func (s *Tables) Start() {
 	})
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for ends := time.Now().Add(20 * time.Second); ; <-tick.C {
+	for ends := time.Now().Add(patience); ; <-tick.C {
 		if _, err := s.query("SELECT 1"); err == nil {
 			return
 		} else if time.Now().After(ends) {

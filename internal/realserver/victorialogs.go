@@ -73,6 +73,10 @@ func moduleRoot(t testing.TB) string {
 	}
 }
 
+// patience is how long anything may take that should take a moment: the machine may
+// be busy with other tests.
+const patience = time.Minute
+
 // Logs is a VictoriaLogs.
 type Logs struct {
 	// URL is its address, without a path.
@@ -166,7 +170,7 @@ func (s *Logs) wait(what string, met func() bool) {
 	s.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for ends := time.Now().Add(20 * time.Second); !met(); <-tick.C {
+	for ends := time.Now().Add(patience); !met(); <-tick.C {
 		if time.Now().After(ends) {
 			s.t.Error("waited in vain for " + what)
 			s.t.FailNow()

@@ -191,7 +191,7 @@ func TestStoresAndAuthenticates(t *testing.T) {
 // comes again, this time in another cut: each is there once.
 func TestAnAnswerThatIsLost(t *testing.T) {
 	c, front := newCluster(t)
-	o := newOutput(t, "url: "+front.URL+"/es")
+	o := newOutput(t, "url: "+front.URL+"/es/_bulk")
 	front.Lose.Store(1)
 	err := o.Send(t.Context(), payload(t, o, 0, 100))
 	var retry *pipeline.RetryError
@@ -349,7 +349,7 @@ func TestValidate(t *testing.T) {
 // is compared with what was sent.
 func TestVictoriaLogs(t *testing.T) {
 	s := realserver.VictoriaLogs(t)
-	o := newOutput(t, "url: "+s.URL+"/insert/elasticsearch\nheaders: {VL-Msg-Field: request, VL-Time-Field: '@timestamp', VL-Stream-Fields: host.name}\ntimeout: 2s")
+	o := newOutput(t, "url: "+s.URL+"/insert/elasticsearch\nheaders: {VL-Msg-Field: request, VL-Time-Field: '@timestamp', VL-Stream-Fields: host.name}")
 	require.NoError(t, o.Send(t.Context(), payload(t, o, 0, 1000)))
 	s.Settle()
 	s.Kill()

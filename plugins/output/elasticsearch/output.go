@@ -16,6 +16,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/wasmtail/wasmtail/agent/dispatch"
 	"github.com/wasmtail/wasmtail/internal/placeholder"
@@ -43,6 +44,7 @@ func New(c Config, env dispatch.Env) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
+	address.Path = strings.TrimSuffix(address.Path, "/_bulk")
 	o := &Output{env: env}
 	if o.index, err = placeholder.Parse(c.Index, true); err != nil {
 		return nil, err

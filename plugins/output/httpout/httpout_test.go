@@ -262,7 +262,7 @@ func TestVictoriaLogs(t *testing.T) {
 	s := realserver.VictoriaLogs(t)
 	for _, compression := range []string{"gzip"} {
 		o := newOutput(t, "url: '"+s.URL+"/insert/jsonline'\nquery: {_time_field: time, _msg_field: request, _stream_fields: 'logstore'}\n"+
-			"keys: {logstore: logstore}\ntimeout: 2s\ncompression: "+compression)
+			"keys: {logstore: logstore}\ncompression: "+compression)
 		encoder := o.NewEncoder("pipe", compression)
 		send := func(first, n int) error {
 			b := specimen.AccessLog(first, n)
@@ -295,7 +295,7 @@ func TestClickHouse(t *testing.T) {
 	s := realserver.ClickHouse(t)
 	s.Start()
 	s.Query("CREATE TABLE nginx (time Int64, n UInt32, status UInt16, request String, path String) ENGINE = MergeTree ORDER BY n PARTITION BY tuple()")
-	o := newOutput(t, "url: "+s.URL+"/\ntimeout: 2s\nrefused_statuses: [400, 422, 500]\nkeys: {time_format: unix_ns}\n"+
+	o := newOutput(t, "url: "+s.URL+"/\nrefused_statuses: [400, 422, 500]\nkeys: {time_format: unix_ns}\n"+
 		"query: {query: 'INSERT INTO {logstore} FORMAT JSONEachRow', input_format_skip_unknown_fields: '1'}")
 	require.NoError(t, o.Send(t.Context(), payload(t, o, 0, 1000)))
 	s.Kill()

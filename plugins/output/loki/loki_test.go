@@ -366,7 +366,7 @@ func TestValidate(t *testing.T) {
 // TestVictoriaLogs sends to a real server, which is killed in between.
 func TestVictoriaLogs(t *testing.T) {
 	s := realserver.VictoriaLogs(t)
-	o := newOutput(t, "url: "+s.URL+"/insert\nlabel_fields: [status]\nmetadata_fields: [agent]\ntimeout: 2s")
+	o := newOutput(t, "url: "+s.URL+"/insert\nlabel_fields: [status]\nmetadata_fields: [agent]")
 	require.NoError(t, o.Send(t.Context(), payload(t, o, 0, 1000)))
 	s.Settle()
 	s.Kill()

@@ -497,7 +497,7 @@ func TestValidate(t *testing.T) {
 // TestVictoriaLogs sends to a real server, which is killed in between.
 func TestVictoriaLogs(t *testing.T) {
 	s := realserver.VictoriaLogs(t)
-	o := newOutput(t, "url: "+s.URL+"/insert/opentelemetry\nheaders: {VL-Msg-Field: request}\ntimeout: 2s")
+	o := newOutput(t, "url: "+s.URL+"/insert/opentelemetry\nheaders: {VL-Msg-Field: request}")
 	require.NoError(t, o.Send(t.Context(), payload(t, o, 0, 1000)))
 	s.Settle()
 	s.Kill()

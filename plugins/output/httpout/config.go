@@ -66,8 +66,8 @@ func (c *Config) Validate(report func(key, problem string)) {
 		}
 	}
 	for name, value := range c.Headers {
-		if _, err := placeholder.Parse(value.Reveal(), false); err != nil {
-			report("headers."+name, err.Error())
+		if _, err := placeholder.Parse(value.Reveal(), false); err != nil { // which would show a part of it
+			report("headers."+name, "has braces that are no placeholder: there are {logstore}, {pipeline} and {host}")
 		}
 	}
 	for _, status := range c.RefusedStatuses {

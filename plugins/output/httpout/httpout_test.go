@@ -242,18 +242,20 @@ func TestAnAnswerThatIsLost(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for settings, want := range map[string]string{
-		"url: 'http://{host}/a'":                  "path and the query only",
-		"url: 'http://x{host}/a'":                 "path and the query only",
-		"url: 'http://u:p@x/{host}'":              "auth",
-		"url: 'http://x/a b'":                     "spaces",
-		"url: 'http://x/{what}'":                  "{what}",
-		"url: 'http://x/%zz'":                     "cannot use",
-		"url: http://x\nquery: {a: '{b}'}":        "{b}",
-		"url: http://x\nrefused_statuses: [429]":  "429",
-		"url: http://x\nkeys: {time: a, path: a}": "is the name of time too",
+		"url: 'http://{host}/a'":                            "path and the query only",
+		"url: 'http://x{host}/a'":                           "path and the query only",
+		"url: 'http://u:p@x/{host}'":                        "auth",
+		"url: 'http://x/a b'":                               "spaces",
+		"url: http://x\nheaders: {X-Key: 'a{secretword}b'}": "headers.X-Key",
+		"url: 'http://x/{what}'":                            "{what}",
+		"url: 'http://x/%zz'":                               "cannot use",
+		"url: http://x\nquery: {a: '{b}'}":                  "{b}",
+		"url: http://x\nrefused_statuses: [429]":            "429",
+		"url: http://x\nkeys: {time: a, path: a}":           "is the name of time too",
 	} {
 		_, err := specimen.OutputSettings[Config](settings)
 		require.ErrorContains(t, err, want, settings)
+		require.NotContains(t, err.Error(), "secretword")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ func New(c Config, env dispatch.Env) (*Output, error) {
 	}
 	for name, value := range c.Headers {
 		if o.headers[name], err = placeholder.Parse(value.Reveal(), false); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot use the header %s: it has braces that are no placeholder", name)
 		}
 	}
 	contentType := c.ContentType

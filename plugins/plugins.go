@@ -5,13 +5,19 @@ import (
 	"io"
 
 	"github.com/wasmtail/wasmtail/agent"
+	"github.com/wasmtail/wasmtail/agent/dispatch"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/plugins/input/containers"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
 	"github.com/wasmtail/wasmtail/plugins/input/mysqlquery"
+	"github.com/wasmtail/wasmtail/plugins/output/elasticsearch"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
+	"github.com/wasmtail/wasmtail/plugins/output/httpout"
+	"github.com/wasmtail/wasmtail/plugins/output/kafka"
 	"github.com/wasmtail/wasmtail/plugins/output/logservice"
+	"github.com/wasmtail/wasmtail/plugins/output/loki"
+	"github.com/wasmtail/wasmtail/plugins/output/otlp"
 	"github.com/wasmtail/wasmtail/plugins/processor/delimiter"
 	"github.com/wasmtail/wasmtail/plugins/processor/fieldedit"
 	"github.com/wasmtail/wasmtail/plugins/processor/filter"
@@ -43,10 +49,22 @@ func Standard() agent.Plugins {
 			"wasm":      {Config: func() any { return new(wasm.Config) }, Build: module},
 		},
 		Outputs: map[string]agent.OutputPlugin{
-			"file":       {Config: func() any { return new(fileout.Config) }, Build: file},
-			"logservice": {Config: func() any { return new(logservice.Config) }, Build: logService},
-			"stdout":     {Config: func() any { return new(fileout.Config) }, Build: file},
+			"elasticsearch": {Config: func() any { return new(elasticsearch.Config) }, Build: output(elasticsearch.New)},
+			"file":          {Config: func() any { return new(fileout.Config) }, Build: file},
+			"http":          {Config: func() any { return new(httpout.Config) }, Build: output(httpout.New)},
+			"kafka":         {Config: func() any { return new(kafka.Config) }, Build: output(kafka.New)},
+			"logservice":    {Config: func() any { return new(logservice.Config) }, Build: logService},
+			"loki":          {Config: func() any { return new(loki.Config) }, Build: output(loki.New)},
+			"otlp":          {Config: func() any { return new(otlp.Config) }, Build: output(otlp.New)},
+			"stdout":        {Config: func() any { return new(fileout.Config) }, Build: file},
 		},
+	}
+}
+
+// output makes a table entry's function of a constructor.
+func output[C any, O pipeline.Output](build func(C, dispatch.Env) (O, error)) func(any, agent.OutputEnv) (pipeline.Output, error) {
+	return func(settings any, env agent.OutputEnv) (pipeline.Output, error) {
+		return build(*settings.(*C), dispatch.Env{AgentID: env.AgentID, Hostname: env.Hostname, Version: env.Version, Wire: env.Wire})
 	}
 }
 

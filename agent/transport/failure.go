@@ -71,6 +71,11 @@ type Failure struct {
 	RetryAfter time.Duration
 	// ServerTime is the receiver's time, zero when it did not say.
 	ServerTime time.Time
+	// Body is the answer as it came, cut at the client's limit.
+	Body []byte
+	// Advice is what a person can do, in place of what the class says; it begins
+	// with "; ".
+	Advice string
 	// Err is why there was no response, nil when there was one.
 	Err error
 }
@@ -93,7 +98,10 @@ func (f *Failure) Error() string {
 			b.WriteString(" (request " + f.RequestID + ")")
 		}
 	}
-	if int(f.Class) < len(advice) {
+	switch {
+	case f.Advice != "":
+		b.WriteString(f.Advice)
+	case int(f.Class) < len(advice):
 		b.WriteString(advice[f.Class])
 	}
 	return b.String()
@@ -159,12 +167,13 @@ func statusFailure(resp *http.Response, body []byte, now time.Time) *Failure {
 		RequestID:  clean(resp.Header.Get("x-log-requestid"), 64),
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), now),
 		ServerTime: ServerTime(resp.Header),
+		Body:       body,
 	}
 	var answer struct {
 		Code    string `json:"errorCode"`
 		Message string `json:"errorMessage"`
 	}
-	if err := json.Unmarshal(body, &answer); err == nil {
+	if err := json.Unmarshal(body, &answer); err == nil && (answer.Code != "" || answer.Message != "") {
 		f.Code, f.Message = clean(answer.Code, 64), clean(answer.Message, 400)
 	} else {
 		f.Message = clean(string(body[:min(len(body), 400)]), 200)
@@ -196,7 +205,9 @@ func retryAfter(s string, now time.Time) time.Duration {
 	return max(0, min(d, retryAfterMax))
 }
 
-// clean makes what a peer said fit for a log line.
+// Clean makes what a peer said fit for a log line of that many bytes.
+func Clean(s string, bytesMax int) string { return clean(s, bytesMax) }
+
 func clean(s string, bytesMax int) string {
 	s = strings.ToValidUTF8(s, "?")
 	if len(s) > bytesMax {

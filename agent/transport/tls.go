@@ -38,7 +38,8 @@ func (t *TLS) Validate(report func(key, problem string)) {
 	}
 }
 
-func (t *TLS) load() (*tls.Config, error) {
+// Load reads the files, and returns what a connection needs.
+func (t *TLS) Load() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: t.InsecureSkipVerify} //nolint:gosec // By the user's explicit setting.
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)

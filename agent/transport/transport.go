@@ -3,8 +3,8 @@
 // and when to try again.
 //
 // It promises that a request ends within its timeout, that no redirect is
-// followed, that TLS is at least 1.2, that at most 64 KiB of a response are
-// read, and that every error of Post is a *Failure. It does not retry.
+// followed, that TLS is at least 1.2, that at most 64 KiB of a response, or what
+// Config says, are read, and that every error of Post is a *Failure. It does not retry.
 //
 // It starts no goroutines of its own; net/http runs two for each connection
 // until Close. Bodies are lent for the call.
@@ -52,6 +52,8 @@ type Config struct {
 	UserAgent string
 	// Wire counts and limits what is written; nil for neither.
 	Wire *Wire
+	// ResponseBytesMax bounds what is read of an answer; 0 means 64 KiB.
+	ResponseBytesMax int
 }
 
 // Request is one POST.
@@ -76,7 +78,7 @@ type Request struct {
 type Response struct {
 	Status int
 	Header http.Header
-	// Body is cut after 64 KiB.
+	// Body is cut at the client's limit.
 	Body []byte
 }
 
@@ -87,6 +89,7 @@ type Client struct {
 	signer    signature.Signer
 	timeout   time.Duration
 	userAgent string
+	bodyMax   int64
 }
 
 // New returns a client. It reads the files of c.TLS, and does not connect. The
@@ -96,7 +99,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	tlsConfig, err := c.TLS.load()
+	tlsConfig, err := c.TLS.Load()
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +108,9 @@ func New(c Config) (*Client, error) {
 	}
 	if c.Wire == nil {
 		c.Wire = &Wire{}
+	}
+	if c.ResponseBytesMax <= 0 {
+		c.ResponseBytesMax = responseBytesMax
 	}
 	dialer := net.Dialer{Timeout: connectTimeout, KeepAlive: 15 * time.Second}
 	t := &http.Transport{
@@ -127,6 +133,7 @@ func New(c Config) (*Client, error) {
 		transport: t,
 		timeout:   c.Timeout,
 		userAgent: c.UserAgent,
+		bodyMax:   int64(c.ResponseBytesMax),
 	}, nil
 }
 
@@ -172,7 +179,7 @@ func (c *Client) Post(ctx context.Context, r Request) (Response, error) {
 		return Response{}, networkFailure(ctx, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, responseBytesMax))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, c.bodyMax))
 	if err != nil {
 		return Response{}, networkFailure(ctx, err)
 	}

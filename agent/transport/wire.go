@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,16 @@ func NewWire(limits ...*rate.Limiter) *Wire { return &Wire{limits: limits} }
 
 // Bytes is how many were written.
 func (w *Wire) Bytes() int64 { return w.bytes.Load() }
+
+// Dial connects for a protocol other than HTTP, by TCP: what is written counts,
+// and is limited, all the same. w may be nil.
+func (w *Wire) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if w == nil {
+		w = &Wire{}
+	}
+	dialer := net.Dialer{Timeout: connectTimeout, KeepAlive: 15 * time.Second}
+	return dialWhole(w, dialer.DialContext)(ctx, network, address)
+}
 
 // wait returns how many of n bytes may be written now, and how long it waited
 // for that.

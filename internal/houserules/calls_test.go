@@ -21,7 +21,7 @@ var forbidden = []struct {
 	{
 		"net/http",
 		[]string{"Client", "Transport", "DefaultClient", "DefaultTransport", "Get", "Post", "PostForm", "Head"},
-		[]string{"agent/transport", "hub/store", "cmd/"},
+		[]string{"agent/transport", "hub/store", "internal/realserver", "cmd/"},
 		"requests leave through transport",
 	},
 	{"os", []string{"Create", "WriteFile", "Rename"}, []string{"internal/durable", "internal/demolog", "plugins/output/fileout", "internal/documents", "cmd/"}, "bytes reach the disk through durable"},

@@ -28,6 +28,7 @@ var wings = map[string][]string{
 var inside = map[string][]string{
 	"agent/tail":     {"agent/checkpoint"},
 	"agent/pipeline": {"agent/queue"},
+	"agent/dispatch": {"agent/pipeline", "agent/queue", "agent/transport"},
 	"agent/control":  {"agent/transport"},
 	"agent/history":  {"agent/checkpoint", "agent/pipeline", "agent/tail"},
 	"agent/intake":   {"agent/checkpoint", "agent/pipeline"},
@@ -52,6 +53,8 @@ var homes = []struct {
 	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "internal/toolchain", "hub/receiver", "cmd/"}},
 	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}},
 	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}},
+	{"github.com/twmb/franz-go", []string{"plugins/output/kafka"}},
+	{"google.golang.org/grpc", []string{"plugins/output/otlp"}},
 	{"github.com/google/jsonschema-go", []string{"internal/config/configdoc"}},
 	{"github.com/stretchr/testify", nil},
 	{"pgregory.net/rapid", nil},

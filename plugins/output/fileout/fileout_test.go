@@ -16,9 +16,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/wasmtail/wasmtail/internal/config"
+	"github.com/wasmtail/wasmtail/internal/jsonline"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
 
@@ -85,26 +85,6 @@ func TestText(t *testing.T) {
 	require.Equal(t, "one\n\ntwo\nlines\n", string(encode(t, o, testBatch("one", "", "two\nlines"))))
 }
 
-func TestEscapeAgreesWithTheStandardLibrary(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		parts := rapid.SliceOf(rapid.OneOf(
-			rapid.SliceOfN(rapid.Byte(), 0, 20),
-			rapid.Map(rapid.String(), func(s string) []byte { return []byte(s) }),
-			rapid.Just([]byte("plain text of some length")),
-		)).Draw(t, "parts")
-		s := bytes.Join(parts, nil)
-		out := append(append([]byte{'"'}, appendEscaped(nil, s)...), '"')
-		require.True(t, utf8.Valid(out))
-		var got string
-		require.NoError(t, json.Unmarshal(out, &got))
-		want := make([]rune, 0, len(s))
-		for _, r := range string(s) {
-			want = append(want, r)
-		}
-		require.Equal(t, string(want), got)
-	})
-}
-
 func FuzzJSON(f *testing.F) {
 	f.Add([]byte("content"), []byte("a \"line\"\x00 \xc3\x28 ü"), int64(0), uint16(5))
 	f.Fuzz(func(t *testing.T, name, value []byte, at int64, marks uint16) {
@@ -113,7 +93,7 @@ func FuzzJSON(f *testing.F) {
 		r := b.Add(value)
 		r.Fields = append(r.Fields, record.Field{Name: name, Value: value})
 		r.Time, r.Marks = at, record.Mark(marks&63)
-		e := jsonEncoder{hostname: string(name), pipeline: "p"}
+		e := newJSONEncoder(jsonline.Source{Host: string(name), Pipeline: "p"})
 		out, err := e.Encode(context.Background(), nil, b)
 		require.NoError(t, err)
 		require.Equal(t, 1, bytes.Count(out, []byte{'\n'}))

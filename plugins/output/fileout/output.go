@@ -22,6 +22,7 @@ import (
 	"strconv"
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/internal/jsonline"
 )
 
 // Output appends payloads to one file.
@@ -63,7 +64,7 @@ func (o *Output) NewEncoder(pipelineName, logstore string) pipeline.Encoder {
 	if o.config.Format == "text" {
 		return textEncoder{}
 	}
-	return &jsonEncoder{hostname: o.hostname, pipeline: pipelineName, logstore: logstore}
+	return newJSONEncoder(jsonline.Source{Host: o.hostname, Pipeline: pipelineName, Logstore: logstore})
 }
 
 // Send appends the payload. Every error can be tried again.

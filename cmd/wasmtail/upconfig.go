@@ -52,8 +52,8 @@ func writePipeline(b *bytes.Buffer, name string, files []survey.File) {
 	for _, f := range files {
 		fmt.Fprintf(b, "        - %s\n", strconv.Quote(escapeGlob(f.Path)))
 	}
-	if format.Multiline != "" {
-		fmt.Fprintf(b, "      multiline: {start: '%s'}\n", format.Multiline)
+	if m := format.Multiline; m.Start != "" || m.Continue != "" {
+		fmt.Fprintf(b, "      multiline: {start: '%s', continue: '%s'}\n", m.Start, m.Continue)
 	}
 	if format.Processors != "" {
 		fmt.Fprintf(b, "    processors:\n")

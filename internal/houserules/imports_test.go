@@ -46,7 +46,7 @@ var homes = []struct {
 	{"github.com/nats-io/", []string{"hub/stream", "hub/fleet"}},
 	{"github.com/VictoriaMetrics/VictoriaMetrics", []string{"hub/store"}},
 	{"github.com/spf13/cobra", []string{"cmd/"}},
-	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "internal/toolchain", "hub/receiver", "cmd/"}},
+	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "internal/formats", "internal/toolchain", "hub/receiver", "cmd/"}},
 	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}},
 	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}},
 	{"github.com/google/jsonschema-go", []string{"internal/config/configdoc"}},

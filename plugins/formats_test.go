@@ -1,0 +1,165 @@
+package plugins
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasmtail/wasmtail/agent"
+	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/internal/config"
+	"github.com/wasmtail/wasmtail/internal/formats"
+	"github.com/wasmtail/wasmtail/internal/record"
+)
+
+var update = flag.Bool("update", false, "write the golden records anew: read them before you keep them")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	time.Local = time.UTC // samples without a zone mean the same everywhere
+	os.Exit(m.Run())
+}
+
+// readTime is when the samples are read: the year of those without one.
+var readTime = time.Date(2026, 3, 12, 18, 0, 0, 0, time.UTC)
+
+// trial is a format with its input and processors, as a pipeline has them.
+type trial struct {
+	input  any
+	stages []pipeline.Stage
+}
+
+func newTrial(t testing.TB, f *formats.Format) trial {
+	t.Helper()
+	text := "version: 1\noutputs: {out: {type: stdout}}\npipelines:\n  main:\n    outputs: [out]\n    input:\n      type: files\n      include: [/x]\n"
+	if f.Multiline != (formats.Multiline{}) {
+		text += fmt.Sprintf("      multiline: {start: '%s', continue: '%s'}\n", f.Multiline.Start, f.Multiline.Continue)
+	}
+	text += "    processors:\n"
+	for line := range strings.Lines(f.Processors) {
+		text += "      " + line
+	}
+	file, err := config.Parse(f.Name, []byte(text), "/", Standard().Catalog())
+	require.NoError(t, err)
+	p := file.Pipelines["main"]
+	stages, err := Standard().Stages(p.Processors, agent.ProcessorEnv{Context: t.Context()})
+	require.NoError(t, err)
+	return trial{p.Input.Config, stages}
+}
+
+// each makes the records of text and lends them to f, one after another.
+func (tr trial) each(t testing.TB, text string, f func(*record.Record)) {
+	t.Helper()
+	require.NoError(t, Standard().Inputs["files"].Once(tr.input, strings.NewReader(text), func(b *record.Batch) error {
+		defer b.Release()
+		b.ReadTime = readTime.UnixNano()
+		for _, s := range tr.stages {
+			require.NoError(t, s.Processor.Process(t.Context(), b))
+		}
+		for i := range b.Records {
+			f(&b.Records[i])
+		}
+		return nil
+	}))
+}
+
+// golden is a record in a golden file: its fields stay in their order.
+func golden(r *record.Record) string {
+	var b strings.Builder
+	quote := func(text []byte) {
+		q, _ := json.Marshal(string(text)) // a text always has a JSON form
+		b.Write(q)
+	}
+	b.WriteString("{\n")
+	if r.Time != 0 {
+		fmt.Fprintf(&b, "  \"(time)\": %q,\n", time.Unix(0, r.Time).UTC().Format(time.RFC3339Nano))
+	}
+	for i, f := range r.Fields {
+		b.WriteString("  ")
+		quote(f.Name)
+		b.WriteString(": ")
+		quote(f.Value)
+		if i < len(r.Fields)-1 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// untimed are the formats whose lines have no time that can be relied on.
+var untimed = []string{"json", "logfmt", "java_exception", "python_traceback", "go_panic", "node_exception", "dotnet_exception"}
+
+// TestFormats_MakeTheirGoldenRecords runs the sample of each format through the
+// processors that it names.
+func TestFormats_MakeTheirGoldenRecords(t *testing.T) {
+	for _, f := range formats.Catalogue() {
+		t.Run(f.Name, func(t *testing.T) {
+			var got strings.Builder
+			timed := 0
+			newTrial(t, f).each(t, f.Sample, func(r *record.Record) {
+				require.Zero(t, r.Marks&record.Failed, "%s", golden(r))
+				got.WriteString(golden(r))
+				if r.Time != 0 {
+					timed++
+				}
+			})
+			require.Equal(t, !slices.Contains(untimed, f.Name), timed > 0, "whether the records have a time")
+			path := filepath.Join("testdata", "formats", f.Name+".golden")
+			if *update {
+				require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+				require.NoError(t, os.WriteFile(path, []byte(got.String()), 0o644))
+			}
+			want, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, string(want), got.String())
+		})
+	}
+}
+
+// TestFormats_FailWhatIsAnothers has lines that a format must not take apart, and
+// say why.
+func TestFormats_FailWhatIsAnothers(t *testing.T) {
+	for _, c := range []struct{ format, line, reason string }{
+		{"iis", "#Fields: date time cs-uri-stem", "iis: not the columns that IIS has by default; see the #Fields line of the file, and name its columns with a delimiter processor"},
+		{"iis", "2026-03-12 08:15:02 /cart", "iis: not the columns that IIS has by default; see the #Fields line of the file, and name its columns with a delimiter processor"},
+		{"leef", "LEEF:2.0|Example|Wall|1.2|login|^|src=192.0.2.7^cat=auth", "leef: not a LEEF line, or its attributes are separated by something other than tabs"},
+		{"nginx_access", "hello", "regex: no match"},
+		{"postgresql", "2026-03-12 08:15:02.123 XYZ [812] LOG:  ready", "time: does not have the format"},
+	} {
+		newTrial(t, formats.Find(c.format)).each(t, c.line+"\n", func(r *record.Record) {
+			reason, _ := r.Field(record.Error)
+			require.Equal(t, c.reason, string(reason))
+			raw, _ := r.Field(record.RawLog)
+			require.Equal(t, c.line, string(raw))
+		})
+	}
+}
+
+// BenchmarkFormats measures what it costs to take the sample of each format
+// apart, framing included.
+func BenchmarkFormats(b *testing.B) {
+	for _, f := range formats.Catalogue() {
+		b.Run(f.Name, func(b *testing.B) {
+			tr := newTrial(b, f)
+			text := strings.Repeat(f.Sample, 1+64<<10/len(f.Sample))
+			records := 0
+			b.SetBytes(int64(len(text)))
+			b.ResetTimer()
+			for b.Loop() {
+				records = 0
+				tr.each(b, text, func(*record.Record) { records++ })
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
+		})
+	}
+}

@@ -37,20 +37,13 @@ type trial struct {
 	stages []pipeline.Stage
 }
 
-func newTrial(t testing.TB, f *formats.Format) trial {
+func newTrial(t testing.TB, name string) trial {
 	t.Helper()
-	text := "version: 1\noutputs: {out: {type: stdout}}\npipelines:\n  main:\n    outputs: [out]\n    input:\n      type: files\n      include: [/x]\n"
-	if f.Multiline != (formats.Multiline{}) {
-		text += fmt.Sprintf("      multiline: {start: '%s', continue: '%s'}\n", f.Multiline.Start, f.Multiline.Continue)
-	}
-	text += "    processors:\n"
-	for line := range strings.Lines(f.Processors) {
-		text += "      " + line
-	}
-	file, err := config.Parse(f.Name, []byte(text), "/", Standard().Catalog())
+	text := "version: 1\noutputs: {out: {type: stdout}}\npipelines:\n  main: {input: {type: files, include: [/x]}, outputs: [out], format: " + name + "}\n"
+	file, err := config.Parse(name, []byte(text), "/", Standard().Catalog())
 	require.NoError(t, err)
 	p := file.Pipelines["main"]
-	stages, err := Standard().Stages(p.Processors, agent.ProcessorEnv{Context: t.Context()})
+	stages, err := Standard().Stages(&p, agent.ProcessorEnv{Context: t.Context()})
 	require.NoError(t, err)
 	return trial{p.Input.Config, stages}
 }
@@ -106,7 +99,7 @@ func TestFormats_MakeTheirGoldenRecords(t *testing.T) {
 		t.Run(f.Name, func(t *testing.T) {
 			var got strings.Builder
 			timed := 0
-			newTrial(t, f).each(t, f.Sample, func(r *record.Record) {
+			newTrial(t, f.Name).each(t, f.Sample, func(r *record.Record) {
 				require.Zero(t, r.Marks&record.Failed, "%s", golden(r))
 				got.WriteString(golden(r))
 				if r.Time != 0 {
@@ -136,7 +129,7 @@ func TestFormats_FailWhatIsAnothers(t *testing.T) {
 		{"nginx_access", "hello", "regex: no match"},
 		{"postgresql", "2026-03-12 08:15:02.123 XYZ [812] LOG:  ready", "time: does not have the format"},
 	} {
-		newTrial(t, formats.Find(c.format)).each(t, c.line+"\n", func(r *record.Record) {
+		newTrial(t, c.format).each(t, c.line+"\n", func(r *record.Record) {
 			reason, _ := r.Field(record.Error)
 			require.Equal(t, c.reason, string(reason))
 			raw, _ := r.Field(record.RawLog)
@@ -150,7 +143,7 @@ func TestFormats_FailWhatIsAnothers(t *testing.T) {
 func BenchmarkFormats(b *testing.B) {
 	for _, f := range formats.Catalogue() {
 		b.Run(f.Name, func(b *testing.B) {
-			tr := newTrial(b, f)
+			tr := newTrial(b, f.Name)
 			text := strings.Repeat(f.Sample, 1+64<<10/len(f.Sample))
 			records := 0
 			b.SetBytes(int64(len(text)))
@@ -161,5 +154,33 @@ func BenchmarkFormats(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
 		})
+	}
+}
+
+// TestFormats_AreFoundByThemselves runs each sample with `format: auto`: the
+// records are those of its format, and say so.
+func TestFormats_AreFoundByThemselves(t *testing.T) {
+	auto := newTrial(t, config.FormatAuto)
+	for _, f := range append(formats.Catalogue(), &formats.Format{Name: formats.Plain, Sample: "one line\n  and another\nand no end"}) {
+		var want, got []string
+		keep := func(to *[]string) func(*record.Record) {
+			return func(r *record.Record) {
+				r.Fields = slices.DeleteFunc(r.Fields, func(field record.Field) bool {
+					if string(field.Name) != record.Format {
+						return false
+					}
+					require.Equal(t, f.Name, string(field.Value))
+					return true
+				})
+				*to = append(*to, golden(r))
+			}
+		}
+		auto.each(t, f.Sample, keep(&got))
+		if f.Name == formats.Plain {
+			require.Equal(t, []string{"{\n  \"content\": \"one line\"\n}\n", "{\n  \"content\": \"  and another\"\n}\n", "{\n  \"content\": \"and no end\"\n}\n"}, got)
+			continue
+		}
+		newTrial(t, f.Name).each(t, f.Sample, keep(&want))
+		require.Equal(t, want, got, f.Name)
 	}
 }

@@ -64,7 +64,7 @@ func TestLoghub_IsSplitAsOthersHaveSplitIt(t *testing.T) {
 		require.Equal(t, c.format, found.Name, c.set)
 		want := structured(t, filepath.Join(dir, c.set+"_2k.log_structured.csv"), c.theirs)
 		var got []string
-		newTrial(t, &found.Format).each(t, string(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))), func(r *record.Record) {
+		newTrial(t, found.Name).each(t, string(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))), func(r *record.Record) {
 			got = append(got, normal(fill(c.ours, func(name string) string { v, _ := r.Field(name); return string(v) })))
 		})
 		require.Len(t, got, len(want), c.set)

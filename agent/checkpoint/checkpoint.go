@@ -69,7 +69,13 @@ type Entry struct {
 	// Finished says that nothing of it is to be read: it is known, so that it is
 	// not taken for something new.
 	Finished bool
+	// Format is what the source was found to be, in the words of its reader; "" if
+	// that is not decided. At most FormatBytesMax bytes.
+	Format string
 }
+
+// FormatBytesMax is how long the format of an entry may be.
+const FormatBytesMax = 100
 
 const (
 	saveInterval   = time.Second

@@ -9,6 +9,7 @@ package formats
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 
 	"github.com/wasmtail/wasmtail/internal/pattern"
@@ -53,6 +54,8 @@ type Result struct {
 	Confidence float64
 	// Lines is how many lines were looked at.
 	Lines int
+	// Remark says what else was seen in a file that is Plain, "" for nothing.
+	Remark string
 }
 
 const (
@@ -81,8 +84,15 @@ func Detect(sample []byte) Result {
 	if ranked := Rank(sample); len(ranked) > 0 {
 		return ranked[0]
 	}
-	return Result{Format: plain, Lines: len(split(sample))}
+	r := Result{Format: plain, Lines: len(split(sample))}
+	if otherFields.Match(sample) {
+		r.Remark = "a W3C extended log whose #Fields are not those of format iis; name its columns with a delimiter processor"
+	}
+	return r
 }
+
+// otherFields finds the head of a W3C extended log.
+var otherFields = regexp.MustCompile(`(?m)^#Fields:(?: \S+)+\s*$`)
 
 // Rank returns the formats that fit well enough, the best first: those that fit
 // more lines, but one that says more of a line before those it refines.

@@ -87,6 +87,13 @@ func TestAStrayLineDoesNotHideTheFormat(t *testing.T) {
 	require.Equal(t, 26, got.Lines)
 }
 
+func TestAnUnknownFieldListIsSaid(t *testing.T) {
+	got := Detect([]byte("#Version: 1.0\n#Fields: date time cs-uri-stem\n2026-03-12 08:15:02 /\n2026-03-12 08:15:03 /\n2026-03-12 08:15:04 /\n"))
+	require.Equal(t, Plain, got.Name)
+	require.Contains(t, got.Remark, "#Fields are not those of format iis")
+	require.Empty(t, Detect([]byte("x\n")).Remark)
+}
+
 func TestFindKnowsTheNames(t *testing.T) {
 	require.Equal(t, "nginx_access", Find("nginx_access").Name)
 	require.Nil(t, Find("nginx"))

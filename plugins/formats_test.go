@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -68,8 +69,11 @@ func (tr trial) each(t testing.TB, text string, f func(*record.Record)) {
 func golden(r *record.Record) string {
 	var b strings.Builder
 	quote := func(text []byte) {
-		q, _ := json.Marshal(string(text)) // a text always has a JSON form
-		b.Write(q)
+		var q bytes.Buffer
+		e := json.NewEncoder(&q)
+		e.SetEscapeHTML(false)
+		_ = e.Encode(string(text)) // a text always has a JSON form
+		b.Write(bytes.TrimSuffix(q.Bytes(), []byte("\n")))
 	}
 	b.WriteString("{\n")
 	if r.Time != 0 {

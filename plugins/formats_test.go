@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/formats"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/specimen"
 )
 
 var update = flag.Bool("update", false, "write the golden records anew: read them before you keep them")
@@ -55,9 +57,7 @@ func (tr trial) each(t testing.TB, text string, f func(*record.Record)) {
 	require.NoError(t, Standard().Inputs["files"].Once(tr.input, strings.NewReader(text), func(b *record.Batch) error {
 		defer b.Release()
 		b.ReadTime = readTime.UnixNano()
-		for _, s := range tr.stages {
-			require.NoError(t, s.Processor.Process(t.Context(), b))
-		}
+		require.NoError(t, tr.process(t.Context(), b))
 		for i := range b.Records {
 			f(&b.Records[i])
 		}
@@ -142,23 +142,32 @@ func TestFormats_FailWhatIsAnothers(t *testing.T) {
 	}
 }
 
-// BenchmarkFormats measures what it costs to take the sample of each format
-// apart, framing included.
+// BenchmarkFormats measures what the processors of each format cost: with a batch
+// of its sample, again and again.
 func BenchmarkFormats(b *testing.B) {
 	for _, f := range formats.Catalogue() {
 		b.Run(f.Name, func(b *testing.B) {
 			tr := newTrial(b, f.Name)
-			text := strings.Repeat(f.Sample, 1+64<<10/len(f.Sample))
-			records := 0
-			b.SetBytes(int64(len(text)))
-			b.ResetTimer()
-			for b.Loop() {
-				records = 0
-				tr.each(b, text, func(*record.Record) { records++ })
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
+			var lines [][]byte
+			tr.each(b, f.Sample, func(r *record.Record) { lines = append(lines, bytes.Clone(r.Raw)) })
+			specimen.Measure(b, tr.process, func(batch *record.Batch) {
+				for i := range 1000 {
+					batch.Add(lines[i%len(lines)])
+				}
+			})
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
 		})
 	}
+}
+
+// process runs the stages on a batch.
+func (tr trial) process(ctx context.Context, b *record.Batch) error {
+	for _, s := range tr.stages {
+		if err := s.Processor.Process(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // TestFormats_AreFoundByThemselves runs each sample with `format: auto`: the
@@ -187,4 +196,23 @@ func TestFormats_AreFoundByThemselves(t *testing.T) {
 		newTrial(t, f.Name).each(t, f.Sample, keep(&want))
 		require.Equal(t, want, got, f.Name)
 	}
+}
+
+// TestFormats_DoNotAllocate is about the stage of a format, for files of several.
+func TestFormats_DoNotAllocate(t *testing.T) {
+	auto := newTrial(t, config.FormatAuto)
+	kinds := []string{"nginx_access", "zap_json", "syslog", formats.Plain}
+	lines := map[string][]byte{formats.Plain: []byte("a line")}
+	for _, name := range kinds[:3] {
+		line, _, _ := strings.Cut(formats.Find(name).Sample, "\n")
+		lines[name] = []byte(line)
+	}
+	turn := 0
+	specimen.DoesNotAllocate(t, auto.process, func(b *record.Batch) {
+		b.Format = kinds[turn%len(kinds)]
+		turn++
+		for range 50 {
+			b.Add(lines[b.Format])
+		}
+	})
 }

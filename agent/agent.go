@@ -403,7 +403,7 @@ func (a *agent) buildPipeline(ctx context.Context, name string, s set) (*running
 		Name: name, Logstore: p.Logstore, Input: gated{Input: input, wait: a.guard.Wait}, Outlets: outlets, Lanes: p.Workers, Age: age, Log: a.o.Log,
 		Routes: routes,
 		NewStages: func() ([]pipeline.Stage, error) {
-			return a.o.Plugins.Stages(p.Processors, ProcessorEnv{Context: ctx, Modules: a.modules, Pipeline: name})
+			return a.o.Plugins.Stages(&p, ProcessorEnv{Context: ctx, Modules: a.modules, Pipeline: name})
 		},
 	})
 	if err != nil {

@@ -149,10 +149,10 @@ func Routes(blocks []config.Block) ([]string, error) {
 	return routes, nil
 }
 
-// Stages builds one lane's processors of a pipeline. Stage and Routes of env are
-// filled in.
-func (p Plugins) Stages(blocks []config.Block, env ProcessorEnv) ([]pipeline.Stage, error) {
-	routes, err := Routes(blocks)
+// Stages builds one lane's processors of a pipeline, that of its format first.
+// Stage and Routes of env are filled in.
+func (p Plugins) Stages(of *config.Pipeline, env ProcessorEnv) ([]pipeline.Stage, error) {
+	routes, err := Routes(of.Processors)
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +160,15 @@ func (p Plugins) Stages(blocks []config.Block, env ProcessorEnv) ([]pipeline.Sta
 	for i, name := range routes {
 		env.Routes[name] = uint8(i + 1)
 	}
-	stages := make([]pipeline.Stage, 0, len(blocks))
-	for i, b := range blocks {
+	stages := make([]pipeline.Stage, 0, 1+len(of.Processors))
+	if of.Format != "" {
+		first, err := p.newFormatted(of.Format, env)
+		if err != nil {
+			return nil, err
+		}
+		stages = append(stages, pipeline.Stage{Name: "format", Processor: first})
+	}
+	for i, b := range of.Processors {
 		env.Stage = fmt.Sprintf("%s#%d", b.Type, i+1)
 		processor, err := p.Processors[b.Type].Build(b.Config, env)
 		if err != nil {

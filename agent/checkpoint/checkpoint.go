@@ -72,10 +72,17 @@ type Entry struct {
 	// Cursor says where Acked is in a source that is no file, in the words of its
 	// input; at most CursorBytesMax. It is nil for files, and only for them.
 	Cursor []byte
+	// Format is what the source was found to be, in the words of its reader; "" if
+	// that is not decided. At most FormatBytesMax bytes.
+	Format string
 }
 
-// CursorBytesMax bounds a cursor.
-const CursorBytesMax = 256 << 10
+const (
+	// CursorBytesMax bounds a cursor.
+	CursorBytesMax = 256 << 10
+	// FormatBytesMax is how long the format of an entry may be.
+	FormatBytesMax = 100
+)
 
 const (
 	saveInterval   = time.Second

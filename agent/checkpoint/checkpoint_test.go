@@ -64,12 +64,13 @@ func TestAdd_IsDurableAndSavedEntriesComeBack(t *testing.T) {
 	require.Equal(t, want, find(s, 1).Entry())
 	require.Equal(t, entry(2), find(s, 2).Entry())
 	find(s, 1).Forget()
-	find(s, 2).Edit(func(e *Entry) { e.Path, e.Finished = "/moved", true })
+	find(s, 2).Edit(func(e *Entry) { e.Path, e.Finished, e.Format = "/moved", true, "0.9 syslog" })
 	require.NoError(t, s.Close())
 	s = open(t, fs)
 	require.Nil(t, find(s, 1))
 	require.Equal(t, "/moved", find(s, 2).Entry().Path)
 	require.True(t, find(s, 2).Entry().Finished)
+	require.Equal(t, "0.9 syslog", find(s, 2).Entry().Format)
 }
 
 func TestBeginCursor_TheCursorOfTheAcknowledgedPrefixIsSaved(t *testing.T) {
@@ -414,6 +415,7 @@ func FuzzDecodeLog(f *testing.F) {
 	sources[2].BeginCursor(0, 5, []byte("5"))(true)
 	good = sources[2].appendChangeLocked(good)
 	f.Add(good)
+	f.Add(appendEntry(good, &Entry{Generation: generation(8), Format: "0.9 syslog", Finished: true}))
 	f.Add(appendNote(appendEntry(good, &Entry{Generation: generation(9)}), "p", "n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		st, err := decodeLog(data)

@@ -21,6 +21,12 @@ const (
 	kindCursor   = 'C'
 )
 
+// The flags at the end of an entry. flagFormat is followed by the format.
+const (
+	flagFinished = 1 << iota
+	flagFormat
+)
+
 var errFormat = errors.New("the format is not understood")
 
 // state is the content of a log.
@@ -48,11 +54,14 @@ func appendEntryBody(dst []byte, e *Entry) []byte {
 	dst = append(dst, e.Marker[:]...)
 	dst = binary.AppendUvarint(dst, uint64(e.Size))
 	dst = binary.AppendVarint(dst, e.Created)
-	finished := byte(0)
+	flags := byte(0)
 	if e.Finished {
-		finished = 1
+		flags |= flagFinished
 	}
-	return append(dst, finished)
+	if e.Format != "" {
+		return appendString(append(dst, flags|flagFormat), e.Format)
+	}
+	return append(dst, flags)
 }
 
 func appendNoteBody(dst []byte, pipeline, note string) []byte {
@@ -301,9 +310,13 @@ func (d *decoder) entry() *Entry {
 	e.Marker = d.digest()
 	e.Size = d.offset()
 	e.Created = d.varint()
-	e.Finished = d.byte() != 0
+	flags := d.byte()
+	e.Finished = flags&flagFinished != 0
+	if flags&flagFormat != 0 {
+		e.Format = string(d.string())
+	}
 	e.HeadLen = int(headLen)
-	if headLen > HeadBytesMax || !validGeneration(e.Generation) {
+	if flags > flagFinished|flagFormat || len(e.Format) > FormatBytesMax || headLen > HeadBytesMax || !validGeneration(e.Generation) {
 		d.failed = true
 	}
 	return e

@@ -49,12 +49,8 @@ type File struct {
 	Problem, Fix string
 }
 
-const (
-	// sampleBytes of a file are enough to recognise its format.
-	sampleBytes = 32 << 10
-	// filesMax bounds the survey of a machine with a folder gone wild.
-	filesMax = 5000
-)
+// filesMax bounds the survey of a machine with a folder gone wild.
+const filesMax = 5000
 
 // Find looks into roots and returns the log files in them, readable ones
 // first, each file once. skip is left out, such as the program's own state.
@@ -175,5 +171,5 @@ func readSample(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, sampleBytes))
+	return io.ReadAll(io.LimitReader(f, formats.SampleBytes))
 }

@@ -476,6 +476,7 @@ func (t *Tailer) resume(n *newcomer, src *checkpoint.Source) {
 	g.source, g.finished, g.seen = src, e.Finished, e.Created
 	g.read.Store(e.Acked)
 	g.marker, g.head = e.Marker, signature{e.HeadLen, e.Head}
+	t.recall(g, e.Format)
 	g.start, g.base = Began(t.store, t.config.Pipeline, e.Generation, e.Acked), e.Acked
 	g.copied = e.Finished && (!n.packed || e.HeadLen == 0) // what was unpacked has a head
 	g.origin = &record.Origin{

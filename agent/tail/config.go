@@ -124,6 +124,8 @@ type Config struct {
 	Start   Start
 	// Multiline is nil for one record a line.
 	Multiline *Multiline
+	// Detector, if set, finds the format of each file from its first lines.
+	Detector Detector
 	// GBK says that the files are in GBK or GB18030, for cutting long lines
 	// between characters. Lines are delivered as they are.
 	GBK bool

@@ -50,6 +50,7 @@ type generation struct {
 	atEnd   bool  // the last read reached the end of the file,
 	end     int64 // which was here
 	readErr error // of the last read
+	found   found // its format; changed under mu
 	holes   int64 // leading NUL bytes that were passed over
 
 	// Of the watch.

@@ -353,6 +353,9 @@ func runModel(t *rapid.T, dir string) {
 	m.r = newRig(t, dir, func(c *Config) {
 		c.Include = []string{filepath.Join(dir, pattern)}
 		c.Readers = rapid.IntRange(1, 2).Draw(t, "readers")
+		if rapid.Bool().Draw(t, "formats are looked for") {
+			c.Detector = firstWord{}
+		}
 		if rapid.Bool().Draw(t, "small batches") {
 			c.BatchBytesMax = 300
 		}

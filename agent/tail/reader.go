@@ -38,6 +38,9 @@ type Lines struct {
 	Start, End int64
 	// ReadTime in Unix nanoseconds.
 	ReadTime int64
+	// Format is the name of the format the file was found to have, "" if nobody
+	// looks for it.
+	Format string
 
 	buf *[]byte // the reader's, which Raw lies in
 }
@@ -68,7 +71,10 @@ type reader struct {
 	buf   []byte // size bytes, or nil after it was given away
 	size  int
 	head  [checkpoint.HeadBytesMax]byte
-	out   Lines
+	// sample are the first bytes of a file whose format is looked for, nil while
+	// there was none.
+	sample []byte
+	out    Lines
 
 	mu    sync.Mutex
 	queue []*generation // those before next are done
@@ -274,6 +280,9 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 	if before > 0 && r.buf[before-1] != '\n' && !g.frame.split {
 		g.frame.mid = true // of an earlier run, or where reading was told to start
 	}
+	if err := r.shape(g); err != nil {
+		return 0, err
+	}
 	flush := !full && pos+int64(len(data)) == g.flushAt
 	next := g.frame
 	consumed := r.frame.frame(&next, data, pos, flush)
@@ -290,7 +299,7 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 	}
 	r.out = Lines{
 		Origin: g.origin, Lines: r.frame.lines, Raw: data[:consumed], RawOffset: pos,
-		Start: read, End: end, ReadTime: r.t.config.Now().UnixNano(), buf: &r.buf,
+		Start: read, End: end, ReadTime: r.t.config.Now().UnixNano(), Format: g.found.Name, buf: &r.buf,
 	}
 	if err := r.deliver(ctx, g, to, marker); err != nil {
 		return 0, err

@@ -46,7 +46,8 @@ type rig struct {
 // collector is a Sink. It keeps what it was given, by generation.
 type collector struct {
 	records map[string][]got // by generation
-	order   []string         // every record in the order of delivery
+	order   []string         // every record in the order of delivery,
+	formats []string         // and the format of its file
 	paths   map[string]string
 	hold    bool // keep acknowledgements back
 	open    []func(bool)
@@ -67,7 +68,7 @@ func (c *collector) Lines(_ context.Context, l *Lines, done func(bool)) error {
 	c.sizeMax = max(c.sizeMax, l.End-l.Start)
 	for _, line := range l.Lines {
 		c.records[g] = append(c.records[g], got{string(line.Bytes), line.Offset, line.Size, line.Marks})
-		c.order = append(c.order, string(line.Bytes))
+		c.order, c.formats = append(c.order, string(line.Bytes)), append(c.formats, l.Format)
 	}
 	if c.hold {
 		c.open = append(c.open, done)

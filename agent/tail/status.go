@@ -34,6 +34,11 @@ type FileStatus struct {
 	// Reason says why, and Fix what to do about it, if the state is unreadable.
 	Reason string `json:"reason,omitempty"`
 	Fix    string `json:"fix,omitempty"`
+	// Format is what the file was found to be, "" if nobody has looked (yet), and
+	// FormatConfidence the share of its first lines that fit: 0 for plain, which is
+	// no known format.
+	Format           string  `json:"format,omitempty"`
+	FormatConfidence float64 `json:"format_confidence,omitempty"`
 	// SkippedNULs counts the bytes passed over at the start of the file.
 	SkippedNULs int64 `json:"skipped_nuls,omitempty"`
 	// Records by outcome, since this process reads the generation, and their bytes
@@ -124,6 +129,9 @@ func (g *generation) status() FileStatus {
 		s.SentBytes, s.AcknowledgedBytes = l.Sent.Bytes.Load(), l.Acked.Bytes.Load()
 		s.Reshaped = l.Reshaped.Load()
 	}
+	g.mu.Lock()
+	s.Format, s.FormatConfidence = g.found.Name, g.found.Confidence
+	g.mu.Unlock()
 	s.Lag = max(0, s.Size-s.Acked)
 	if s.Lag > 0 && s.Acked < g.lagSize {
 		s.BehindSince = time.Unix(0, g.lagSince)

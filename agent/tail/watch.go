@@ -221,14 +221,10 @@ func (t *Tailer) plan(g *generation, now int64) {
 	if g.unread() == 0 {
 		return
 	}
-	timeout := t.config.PartialTimeout
-	if t.config.Multiline != nil {
-		timeout = t.config.Multiline.Timeout
-	}
 	switch {
 	case !g.atEnd || g.size > g.end: // it can have grown while it was read
 		t.queue(g)
-	case now-g.grown >= int64(timeout) && g.flushAt != g.size:
+	case now-g.grown >= t.config.restFor(g) && g.flushAt != g.size:
 		before := g.flushAt
 		g.flushAt = g.size
 		if !t.queue(g) {

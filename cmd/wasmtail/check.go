@@ -68,7 +68,7 @@ func buildAll(ctx context.Context, file *config.File) error {
 	defer modules.Close()
 	var errs []error
 	for name, p := range file.Pipelines {
-		stages, err := plugins.Standard().Stages(p.Processors, agent.ProcessorEnv{Context: ctx, Modules: modules, Pipeline: name})
+		stages, err := plugins.Standard().Stages(&p, agent.ProcessorEnv{Context: ctx, Modules: modules, Pipeline: name})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("pipeline %s: %w", name, err))
 		}

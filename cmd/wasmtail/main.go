@@ -76,7 +76,7 @@ be reached · 70 internal error · 75 try again later · 77 no permission ·
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	root.AddCommand(upCommand(), runCommand(), checkCommand(), parseCommand(), statusCommand(), verifyCommand(), whyCommand(),
-		queryCommand(), tailCommand(), importCommand(), docsCommand(), parserCommand(), compileCommand())
+		queryCommand(), tailCommand(), importCommand(), formatsCommand(), docsCommand(), parserCommand(), compileCommand())
 	return root
 }
 

@@ -80,7 +80,7 @@ func (p *parser) run(ctx context.Context, in io.Reader) error {
 		return err
 	}
 	defer modules.Close()
-	stages, err := table.Stages(p.pipeline.Processors, agent.ProcessorEnv{Context: ctx, Modules: modules})
+	stages, err := table.Stages(&p.pipeline, agent.ProcessorEnv{Context: ctx, Modules: modules})
 	if err != nil {
 		return &exitError{exitConfig, err}
 	}

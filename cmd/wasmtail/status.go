@@ -229,14 +229,23 @@ func compareSince(a, b time.Time) int {
 
 func printFiles(w io.Writer, files []fileLine, now time.Time) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "FILE\tPIPELINE\tSTATE\tSIZE\tREAD\tACKED\tLAG\tPARSED\tFAILED\tFILTERED")
+	formats := slices.ContainsFunc(files, func(f fileLine) bool { return f.Format != "" })
+	_, _ = fmt.Fprint(t, "FILE\tPIPELINE\tSTATE\tSIZE\tREAD\tACKED\tLAG\tPARSED\tFAILED\tFILTERED")
+	if formats {
+		_, _ = fmt.Fprint(t, "\tFORMAT")
+	}
+	_, _ = fmt.Fprintln(t)
 	for _, f := range files {
 		lag := humanize.IBytes(uint64(f.Lag))
 		if !f.BehindSince.IsZero() {
 			lag += " " + now.Sub(f.BehindSince).Round(time.Millisecond*100).String()
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%d\n", f.Path, f.pipeline, f.State,
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%d", f.Path, f.pipeline, f.State,
 			humanize.IBytes(uint64(max(0, f.Size))), f.Read, f.Acked, lag, f.Parsed, f.Failed, f.Filtered)
+		if formats {
+			_, _ = fmt.Fprintf(t, "\t%s", formatText(f.FileStatus))
+		}
+		_, _ = fmt.Fprintln(t)
 		if f.Reason != "" {
 			_, _ = fmt.Fprintf(t, "  └ %s%s\t\t\t\t\t\t\t\t\t\n", f.Reason, prefixed("; fix: ", f.Fix))
 		}
@@ -245,6 +254,14 @@ func printFiles(w io.Writer, files []fileLine, now time.Time) {
 		}
 	}
 	_ = t.Flush()
+}
+
+// formatText is the format that a file was found to have, and how sure that is.
+func formatText(f tail.FileStatus) string {
+	if f.FormatConfidence == 0 {
+		return f.Format
+	}
+	return f.Format + " " + percent(f.FormatConfidence)
 }
 
 func prefixed(prefix, s string) string {

@@ -177,11 +177,7 @@ func demoFiles(dir string) []survey.File {
 	files := make([]survey.File, len(demolog.Files))
 	for i, name := range demolog.Files {
 		files[i] = survey.File{Path: filepath.Join(dir, name)}
-		for _, f := range formats.Catalogue() {
-			if f.Name == [...]string{"nginx_access", "application"}[i] {
-				files[i].Format.Format = f
-			}
-		}
+		files[i].Format.Format = *formats.Find([...]string{"nginx_access", "application"}[i])
 	}
 	return files
 }

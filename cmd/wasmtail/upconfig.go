@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/wasmtail/wasmtail/agent/survey"
+	"github.com/wasmtail/wasmtail/internal/formats"
 )
 
 // writeConfig writes the agent's configuration for the files that can be read:
@@ -47,19 +48,13 @@ pipelines:
 }
 
 func writePipeline(b *bytes.Buffer, name string, files []survey.File) {
-	format := files[0].Format.Format
+	format := files[0].Format.Name
 	fmt.Fprintf(b, "  %s:\n    input:\n      type: files\n      start_at: last 1MiB\n      include:\n", name)
 	for _, f := range files {
 		fmt.Fprintf(b, "        - %s\n", strconv.Quote(escapeGlob(f.Path)))
 	}
-	if format.Multiline != "" {
-		fmt.Fprintf(b, "      multiline: {start: '%s'}\n", format.Multiline)
-	}
-	if format.Processors != "" {
-		fmt.Fprintf(b, "    processors:\n")
-		for line := range strings.Lines(format.Processors) {
-			fmt.Fprintf(b, "      %s\n", strings.TrimSuffix(line, "\n"))
-		}
+	if format != formats.Plain {
+		fmt.Fprintf(b, "    format: %s\n", format)
 	}
 	// History is wanted here: what was written an hour ago is not late.
 	fmt.Fprintf(b, "    max_age: {action: keep}\n    outputs: [hub]\n    logstore: %s\n", name)

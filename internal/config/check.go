@@ -121,6 +121,7 @@ func (d *decoder) checkPipeline(root *node, name string, p *Pipeline, known []st
 			d.fault(d.placeOf(at, root.at), at, "the output %q is named twice: remove one", out)
 		}
 	}
+	d.checkFormat(root, path, p)
 	logstore := join(path, "logstore")
 	if d.faulted[logstore] {
 		return

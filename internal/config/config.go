@@ -184,6 +184,13 @@ type Block struct {
 type Pipeline struct {
 	// Input is where records come from.
 	Input Block `yaml:"input" kind:"input" required:"true"`
+	// Format names the format of the lines, such as nginx_access: records are
+	// framed as it says, unless the input has a multiline of its own, and its
+	// processors take them apart before those of the pipeline. `auto` finds the
+	// format of each file from its first lines, says which in the status, the log
+	// and the field `__format__`, and leaves the lines of a file whole that has
+	// none. `wasmtail formats` lists them.
+	Format string `yaml:"format" example:"nginx_access"`
 	// Processors change records, in this order.
 	Processors []Block `yaml:"processors" kind:"processor"`
 	// Outputs are names of outputs. Each of them gets every record, and a

@@ -1,6 +1,6 @@
 // Package documents makes the documents that are written from the code: the
-// reference of the configuration, that of the metrics, and those of the interface
-// and of the limits of parser modules.
+// reference of the configuration, those of the metrics and of the log formats, and
+// those of the interface and of the limits of parser modules.
 //
 // It promises that the same sources give the same bytes. It needs the source
 // files, so it is a tool for developers; the programs do not use it when they
@@ -34,7 +34,12 @@ func Generate(cat config.Catalog, srcRoot string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	kinds, err := formatsPage(srcRoot)
+	if err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
+		FormatsPath:            kinds,
 		LimitsPath:             bounds,
 		ABIPath:                append(modules, '\n'),
 		configdoc.MarkdownPath: markdown,

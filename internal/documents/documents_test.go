@@ -18,7 +18,7 @@ const root = "../.."
 func TestWriteAndCheck(t *testing.T) {
 	dir := t.TempDir()
 	require.Error(t, Check(config.Catalog{}, dir), "there are no sources")
-	for _, sources := range []string{"internal/config/*.go", abiSource, limitsConfig, limitsOfCalls, limitsOfScan} {
+	for _, sources := range []string{"internal/config/*.go", abiSource, limitsConfig, limitsOfCalls, limitsOfScan, formatsGolden + "/*.golden"} {
 		files, err := filepath.Glob(filepath.Join(root, sources))
 		require.NoError(t, err)
 		for _, name := range files {
@@ -32,7 +32,7 @@ func TestWriteAndCheck(t *testing.T) {
 	require.ErrorIs(t, Check(config.Catalog{}, dir), os.ErrNotExist)
 	require.NoError(t, Write(config.Catalog{}, dir))
 	require.NoError(t, Check(config.Catalog{}, dir))
-	for _, name := range []string{configdoc.SchemaPath, MetricsPath, ABIPath, LimitsPath} {
+	for _, name := range []string{configdoc.SchemaPath, MetricsPath, ABIPath, LimitsPath, FormatsPath} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("{}"), 0o600))
 		require.ErrorContains(t, Check(config.Catalog{}, dir), name+" is not what the sources say: run `make generate`")
 		require.NoError(t, Write(config.Catalog{}, dir))

@@ -1,131 +1,150 @@
 package formats
 
 import (
-	"regexp"
+	"bytes"
+	"embed"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
 	"sync"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/wasmtail/wasmtail/internal/pattern"
 )
 
-// source is a format as written down: one pattern both recognises a line and,
-// with its named groups, takes it apart.
-type source struct {
-	name      string
-	pattern   string // the regex processor's pattern; "" when parse stands alone
-	detect    string // recognises a line when pattern does not, or is too lax
-	multiline string
-	time      string // format of the field "time"; "" for none
-	parse     string // processors instead of pattern and time
+// files are the formats as they are written down, one each: the name of the
+// file is the name of the format, its keys are those of entry.
+//
+//go:embed catalogue/*.yaml
+var files embed.FS
+
+// entry is a format as it is written down.
+type entry struct {
+	// Description is what the format is, in one sentence without a full stop.
+	Description string `yaml:"description"`
+	// URL is where its makers describe it.
+	URL string `yaml:"url"`
+	// Detect matches a line that begins a record, and as few others as it can.
+	Detect string `yaml:"detect"`
+	// Refines names formats that fit some of the same lines and say less of them.
+	Refines []string `yaml:"refines"`
+	// Multiline is there where records may have several lines.
+	Multiline Multiline `yaml:"multiline"`
+	// Processors is the YAML list that takes a record apart.
+	Processors string `yaml:"processors"`
+	// Sample are lines of this format, none of them anybody's.
+	Sample string `yaml:"sample"`
 }
 
-// The more particular a format is, the earlier it stands: of two that fit
-// equally well the first wins.
-var sources = []source{
-	{
-		name: "nginx_access",
-		pattern: `^(?P<remote_addr>\S+) \S+ (?P<remote_user>\S+) \[(?P<time>[^\]]+)\] "(?P<request>[^"]*)" ` +
-			`(?P<status>\d+) (?P<body_bytes_sent>\S+)(?: "(?P<http_referer>[^"]*)" "(?P<http_user_agent>[^"]*)")?`,
-		time: "%d/%b/%Y:%H:%M:%S %z",
-	},
-	{
-		name:    "nginx_error",
-		pattern: `^(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?P<level>\w+)\] (?P<pid>\d+)#(?P<tid>\d+): (?P<message>.*)`,
-		time:    "%Y/%m/%d %H:%M:%S",
-	},
-	{
-		name:    "apache_error",
-		pattern: `^\[(?P<time>\w{3} \w{3} +\d+ [\d:.]+ \d{4})\] \[(?P<level>[^\]]+)\] (?P<message>.*)`,
-		parse: `- {type: regex, pattern: '^\[(?P<time>\w{3} \w{3} +\d+ [\d:.]+ \d{4})\] \[(?P<level>[^\]]+)\] (?P<message>.*)'}
-- {type: time, field: time, formats: ['%a %b %d %H:%M:%S.%f %Y', '%a %b %d %H:%M:%S %Y']}`,
-	},
-	{
-		name:   "docker_json",
-		detect: `^\{"log":".*","stream":"(stdout|stderr)",.*"time":"`,
-		parse: `- {type: json}
-- {type: time, field: time, format: rfc3339}`,
-	},
-	{
-		name:    "cri",
-		pattern: `^(?P<time>\d{4}-\d\d-\d\dT\S+) (?P<stream>stdout|stderr) (?P<logtag>[FP]) (?P<message>.*)`,
-		time:    "rfc3339",
-	},
-	{
-		name:   "json",
-		detect: `^\s*\{\s*"[^"]*"\s*:.*\}\s*$`,
-		parse:  `- {type: json}`,
-	},
-	{
-		name:    "klog",
-		pattern: `^(?P<level>[IWEF])(?P<time>\d{4} \d\d:\d\d:\d\d\.\d{6}) +(?P<pid>\d+) (?P<source>[^\]]+)\] (?P<message>.*)`,
-		time:    "%m%d %H:%M:%S.%f",
-	},
-	{
-		name:    "auditd",
-		pattern: `^type=(?P<type>\S+) msg=audit\((?P<time>\d+\.\d+):(?P<id>\d+)\): ?(?P<message>.*)`,
-		time:    "epoch_s",
-	},
-	{
-		name:    "dpkg",
-		pattern: `^(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<action>startup|status|install|upgrade|configure|trigproc|remove|purge|conffile) (?P<message>.*)`,
-		time:    "%Y-%m-%d %H:%M:%S",
-	},
-	{
-		name:    "alternatives",
-		pattern: `^(?P<program>update-alternatives) (?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d): (?P<message>.*)`,
-		time:    "%Y-%m-%d %H:%M:%S",
-	},
-	{
-		name:    "syslog",
-		pattern: `^(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (?P<hostname>\S+) (?P<program>[^\[\]: ]+)(?:\[(?P<pid>\d+)\])?: (?P<message>.*)`,
-		time:    "%b %e %H:%M:%S",
-	},
-	{
-		name:    "syslog_iso",
-		pattern: `^(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*) (?P<hostname>\S+) (?P<program>[^\[\]: ]+)(?:\[(?P<pid>\d+)\])?: (?P<message>.*)`,
-		time:    "rfc3339",
-	},
-	{
-		name:      "postgresql",
-		pattern:   `(?s)^(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \w+) \[(?P<pid>\d+)\] (?P<context>\S* ?)(?P<level>[A-Z]+): +(?P<message>.*)`,
-		multiline: `^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \w+ \[`,
-		parse: `- {type: regex, pattern: '(?s)^(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) \w+ \[(?P<pid>\d+)\] (?P<context>\S* ?)(?P<level>[A-Z]+): +(?P<message>.*)'}
-- {type: time, field: time, format: '%Y-%m-%d %H:%M:%S.%f'}`,
-	},
-	{
-		name: "application",
-		pattern: `(?s)^(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?)(?:Z|[+-]\d\d:?\d\d)? +(?:\[[^\]]*\] +)?` +
-			`(?P<level>TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL) +(?P<message>.*)`,
-		multiline: `^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d`,
-		parse: `- {type: regex, pattern: '(?s)^(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?) +(?:\[(?P<thread>[^\]]*)\] +)?(?P<level>TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL) +(?P<message>.*)'}
-- {type: time, field: time, formats: [iso8601]}`,
-	},
-	{
-		name:   "logfmt",
-		detect: `^(\w[\w.\-]*=("[^"]*"|[^ "=]*) ){2,}\w[\w.\-]*=`,
-		parse:  `- {type: logfmt}`,
-	},
-}
-
-// Catalogue returns all known formats, the most particular first. It is shared:
+// Catalogue returns all known formats in the order of their names. It is shared:
 // callers do not change it.
-func Catalogue() []Format { return catalogue() }
+func Catalogue() []*Format { return catalogue() }
 
-// catalogue compiles the patterns once: a survey detects thousands of files.
-var catalogue = sync.OnceValue(compile)
-
-func compile() []Format {
-	all := make([]Format, 0, len(sources))
-	for _, s := range sources {
-		detect := s.detect
-		if detect == "" {
-			detect = s.pattern
-		}
-		parse := s.parse
-		if parse == "" {
-			parse = "- {type: regex, pattern: '" + s.pattern + "'}"
-			if s.time != "" {
-				parse += "\n- {type: time, field: time, format: '" + s.time + "'}"
-			}
-		}
-		all = append(all, Format{Name: s.name, Line: regexp.MustCompile(detect), Multiline: s.multiline, Processors: parse})
+// catalogue reads the formats once, when they are first asked for: most agents
+// never do.
+var catalogue = sync.OnceValue(func() []*Format {
+	all, err := load(files)
+	if err != nil {
+		panic("BUG: " + err.Error()) // a test reads all of them
 	}
 	return all
+})
+
+// Names returns the names of all formats in their order.
+func Names() []string {
+	var names []string
+	for _, f := range Catalogue() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// Find returns the format of that name, nil if there is none.
+func Find(name string) *Format {
+	i, ok := slices.BinarySearchFunc(Catalogue(), name, func(f *Format, name string) int { return strings.Compare(f.Name, name) })
+	if !ok {
+		return nil
+	}
+	return Catalogue()[i]
+}
+
+func load(from embed.FS) ([]*Format, error) {
+	names, err := from.ReadDir("catalogue")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the formats: %w", err)
+	}
+	byName := map[string]*Format{}
+	refines := map[string][]string{}
+	for _, file := range names {
+		text, err := from.ReadFile(path.Join("catalogue", file.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("cannot read a format: %w", err)
+		}
+		f, of, err := parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use the format in %s: %w", file.Name(), err)
+		}
+		f.Name = strings.TrimSuffix(file.Name(), ".yaml")
+		byName[f.Name], refines[f.Name] = f, of
+	}
+	for name, f := range byName {
+		f.refines = map[string]bool{}
+		if err := f.inherit(refines, name); err != nil {
+			return nil, fmt.Errorf("cannot use the format %s: %w", name, err)
+		}
+	}
+	all := make([]*Format, 0, len(byName))
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		all = append(all, byName[name])
+	}
+	return all, nil
+}
+
+// inherit notes what name refines, and what those refine.
+func (f *Format) inherit(refines map[string][]string, name string) error {
+	for _, other := range refines[name] {
+		if _, known := refines[other]; !known {
+			return fmt.Errorf("it refines %q, which is no format", other)
+		}
+		if other == f.Name {
+			return fmt.Errorf("it refines itself, by way of %s", name)
+		}
+		if f.refines[other] {
+			continue
+		}
+		f.refines[other] = true
+		if err := f.inherit(refines, other); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parse(text []byte) (f *Format, refines []string, err error) {
+	var e entry
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&e); err != nil {
+		return nil, nil, err
+	}
+	if e.Description == "" || e.URL == "" || e.Processors == "" || e.Sample == "" {
+		return nil, nil, fmt.Errorf("description, url, processors and sample are required")
+	}
+	f = &Format{Description: e.Description, URL: e.URL, Multiline: e.Multiline, Processors: e.Processors, Sample: e.Sample}
+	if f.line, err = pattern.Compile(e.Detect); err != nil || e.Detect == "" {
+		return nil, nil, fmt.Errorf("detect %q: %w", e.Detect, err)
+	}
+	for _, p := range []struct {
+		expr string
+		to   **pattern.Regexp
+	}{{e.Multiline.Start, &f.start}, {e.Multiline.Continue, &f.goesOn}} {
+		if p.expr == "" {
+			continue
+		}
+		if *p.to, err = pattern.Compile(p.expr); err != nil {
+			return nil, nil, fmt.Errorf("multiline %q: %w", p.expr, err)
+		}
+	}
+	return f, e.Refines, nil
 }

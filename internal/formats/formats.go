@@ -1,5 +1,6 @@
 // Package formats knows the common shapes of log files: how to recognise one
-// from its first lines, and which processors take it apart.
+// from its first lines, how records are framed, and which processors take them
+// apart. To add one, add a file to the folder catalogue; entry says what it holds.
 //
 // Detection never guesses in silence: it says which share of the sampled lines
 // fit, and answers with Plain where no format fits well enough. The package
@@ -9,69 +10,158 @@ package formats
 import (
 	"bytes"
 	"regexp"
+	"slices"
+
+	"github.com/wasmtail/wasmtail/internal/pattern"
 )
 
-// Format is one known shape of a log file.
+// Plain is the name of no format: the lines of such a file stay whole.
+const Plain = "plain"
+
+// Format is one known shape of a log file. It is immutable.
 type Format struct {
-	// Name is the name in tables and generated configurations.
+	// Name is the name in tables and configurations.
 	Name string
-	// Line matches a line that begins a record of this format.
-	Line *regexp.Regexp
-	// Multiline is the pattern that starts a record where records may span
-	// lines, "" where each line is one.
-	Multiline string
-	// Processors is the YAML list that takes a record apart, "" for none.
+	// Description says what it is, in one sentence without a full stop, and URL is
+	// where its makers describe it.
+	Description, URL string
+	// Multiline says how lines are joined to records; zero where each is one.
+	Multiline Multiline
+	// Processors is the YAML list that takes a record apart.
 	Processors string
+	// Sample are lines of this format, each with its line end.
+	Sample string
+
+	line          *pattern.Regexp // matches a line that begins a record
+	start, goesOn *pattern.Regexp // those of Multiline, nil for none
+	refines       map[string]bool // the formats that this one is to be preferred to
 }
 
-// Plain is what a file without a recognised format is: lines.
-var plain = Format{Name: "plain"}
+// Multiline are the patterns that frame records of several lines, with the
+// meaning they have in the files input; "" for those that are not set.
+type Multiline struct {
+	Start    string `yaml:"start" json:"start,omitempty"`
+	Continue string `yaml:"continue" json:"continue,omitempty"`
+}
 
-// Result is a recognised format and how sure it is.
+// plain is what a file without a recognised format is: lines.
+var plain = Format{Name: Plain, Description: "Lines of no known format"}
+
+// Result is a format and how well it fits.
 type Result struct {
 	Format
-	// Confidence is the share of sampled lines that fit, 0 for plain.
+	// Confidence is the share of the sampled lines that fit, 0 for Plain.
 	Confidence float64
+	// Lines is how many lines were looked at.
+	Lines int
+	// Remark says what else was seen in a file that is Plain, "" for nothing.
+	Remark string
 }
 
 const (
+	// SampleBytes of a file are enough to recognise its format.
+	SampleBytes = 32 << 10
 	// confidenceMin is the share of sampled lines that must fit: files begin
 	// with banners and carry the odd stray line, but a format that misses one
 	// line in four is the wrong one.
 	confidenceMin = 0.75
+	// refineMargin is by how much worse a format may fit than one that it refines
+	// and still be preferred: a few lines of another kind must not cost all others
+	// their time.
+	refineMargin = 0.1
 	// linesMax bounds the work of one detection.
 	linesMax = 200
+	// startsMin is the least share of lines that begin a record, one in so many,
+	// where all that does not begin one goes on with it: otherwise the first line
+	// would claim any file.
+	startsMin = 20
 )
 
-// Detect recognises the format of a file from its first bytes. The last line
-// of sample is ignored unless it ends in a newline or is the only one.
+// Detect recognises the format of a file from its first bytes: the best of Rank,
+// or Plain. The last line of sample is ignored unless it ends in a newline or is
+// the only one.
 func Detect(sample []byte) Result {
-	lines := split(sample)
-	best := Result{Format: plain}
-	for _, f := range Catalogue() {
-		fit, starts := 0, 0
-		for _, line := range lines {
-			switch {
-			case f.Line.Match(line):
-				fit++
-				starts++
-			case f.Multiline != "" && starts > 0:
-				fit++ // a continuation of the record that a line before began
-			}
-		}
-		// A multi-line format needs enough starts: otherwise its first line
-		// would claim any file.
-		if starts == 0 || f.Multiline != "" && starts*20 < len(lines) {
-			continue
-		}
-		if c := float64(fit) / float64(len(lines)); c >= confidenceMin && c > best.Confidence {
-			best = Result{Format: f, Confidence: c}
-		}
+	if ranked := Rank(sample); len(ranked) > 0 {
+		return ranked[0]
 	}
-	return best
+	r := Result{Format: plain, Lines: len(split(sample))}
+	if otherFields.Match(sample) {
+		r.Remark = "a W3C extended log whose #Fields are not those of format iis; name its columns with a delimiter processor"
+	}
+	return r
 }
 
+// otherFields finds the head of a W3C extended log.
+var otherFields = regexp.MustCompile(`(?m)^#Fields:(?: \S+)+\s*$`)
+
+// Rank returns the formats that fit well enough, the best first: those that fit
+// more lines, but one that says more of a line before those it refines.
+func Rank(sample []byte) []Result {
+	lines := split(sample)
+	var fits []Result
+	for _, f := range Catalogue() {
+		if c := f.confidence(lines); c >= confidenceMin {
+			fits = append(fits, Result{Format: *f, Confidence: c, Lines: len(lines)})
+		}
+	}
+	slices.SortStableFunc(fits, func(a, b Result) int {
+		switch {
+		case a.Confidence > b.Confidence:
+			return -1
+		case a.Confidence < b.Confidence:
+			return 1
+		}
+		return 0
+	})
+	for i := range fits { // a short list: each goes before the first that it refines
+		for j := range i {
+			if fits[i].refines[fits[j].Name] && fits[i].Confidence >= fits[j].Confidence-refineMargin {
+				particular := fits[i]
+				copy(fits[j+1:i+1], fits[j:i])
+				fits[j] = particular
+				break
+			}
+		}
+	}
+	return fits
+}
+
+// confidence is the share of lines that fit, 0 where too few begin a record.
+func (f *Format) confidence(lines [][]byte) float64 {
+	fit, starts := 0, 0
+	for i, line := range lines {
+		switch {
+		case f.line.Match(line):
+			fit++
+			starts++
+		case starts > 0 && f.continues(line):
+			fit++
+		}
+		if missed := i + 1 - fit; missed*4 > len(lines) {
+			return 0
+		}
+	}
+	if starts == 0 || f.start != nil && starts*startsMin < len(lines) {
+		return 0
+	}
+	return float64(fit) / float64(len(lines))
+}
+
+// continues reports whether a line that does not look like the first of a record
+// belongs to the one before it.
+func (f *Format) continues(line []byte) bool {
+	switch {
+	case f.start != nil:
+		return !f.start.Match(line)
+	case f.goesOn != nil:
+		return f.goesOn.Match(line)
+	}
+	return false
+}
+
+// split returns the lines of sample that are not empty.
 func split(sample []byte) [][]byte {
+	sample = bytes.TrimPrefix(sample, []byte("\xef\xbb\xbf"))
 	if i := bytes.LastIndexByte(sample, '\n'); i >= 0 {
 		sample = sample[:i]
 	}

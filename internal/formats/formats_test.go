@@ -1,91 +1,180 @@
 package formats
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// samples are lines written for this test, in the shape of each format.
-var samples = map[string]string{
-	"nginx_access": `192.0.2.7 - - [12/Mar/2026:08:15:02 +0000] "GET /cart?id=7 HTTP/1.1" 200 5120 "https://shop.example/" "Mozilla/5.0 (X11; Linux x86_64)"
-198.51.100.3 - alice [12/Mar/2026:08:15:03 +0000] "POST /login HTTP/2.0" 302 0 "-" "curl/8.5.0"`,
-	"nginx_error": `2026/03/12 08:15:02 [error] 711#711: *25 open() "/srv/www/favicon.ico" failed (2: No such file or directory), client: 192.0.2.7
-2026/03/12 08:15:09 [warn] 711#711: conflicting server name "shop.example" on 0.0.0.0:80, ignored`,
-	"apache_error": `[Thu Mar 12 08:15:02.123456 2026] [core:error] [pid 812:tid 9] [client 192.0.2.7:5312] AH00037: link not allowed
-[Thu Mar 12 08:15:04.000001 2026] [mpm_event:notice] [pid 812] AH00489: resuming normal operations`,
-	"docker_json": `{"log":"listening on 8080\n","stream":"stdout","time":"2026-03-12T08:15:02.123456789Z"}
-{"log":"ready\n","stream":"stderr","time":"2026-03-12T08:15:03.123456789Z"}`,
-	"cri": `2026-03-12T08:15:02.123456789Z stdout F listening on 8080
-2026-03-12T08:15:02.223456789+00:00 stderr P half a line`,
-	"json": `{"ts":"2026-03-12T08:15:02Z","level":"info","msg":"order paid","amount":12.5}
-{"ts":"2026-03-12T08:15:03Z","level":"warn","msg":"slow","took_ms":812}`,
-	"klog": `I0312 08:15:02.123456    1234 controller.go:88] synced 12 items
-E0312 08:15:03.000456    1234 leader.go:12] lost the lease`,
-	"auditd": `type=SYSCALL msg=audit(1773303302.123:881): arch=c000003e syscall=257 success=yes exit=3
-type=CWD msg=audit(1773303302.123:881): cwd="/root"`,
-	"dpkg": `2026-03-12 08:15:02 startup archives unpack
-2026-03-12 08:15:02 status installed libc6:amd64 2.36-9`,
-	"alternatives": `update-alternatives 2026-03-12 08:15:02: run with --install /usr/bin/awk awk /usr/bin/mawk 5
-update-alternatives 2026-03-12 08:15:03: link group awk updated`,
-	"syslog": `Mar 12 08:15:02 web1 sshd[912]: Accepted publickey for deploy from 192.0.2.7
-Mar  2 08:15:02 web1 CRON[99]: (root) CMD (run-parts /etc/cron.hourly)`,
-	"syslog_iso": `2026-03-12T08:15:02.123456+00:00 web1 sshd[912]: Accepted publickey for deploy
-2026-03-12T08:15:03.000001+00:00 web1 kernel: eth0 up`,
-	"postgresql": `2026-03-12 08:15:02.123 UTC [812] LOG:  database system is ready to accept connections
-2026-03-12 08:15:04.001 UTC [813] shop@shop ERROR:  relation "cart" does not exist at character 15
-2026-03-12 08:15:04.001 UTC [813] shop@shop STATEMENT:  SELECT *
-	FROM cart`,
-	"application": `2026-03-12 08:15:02,123 [main] INFO  com.shop.Cart - started
-2026-03-12 08:15:03,456 [http-1] ERROR com.shop.Cart - cannot load
-java.lang.IllegalStateException: no stock
-	at com.shop.Cart.load(Cart.java:42)`,
-	"logfmt": `ts=2026-03-12T08:15:02Z level=info msg="order paid" amount=12.5
-ts=2026-03-12T08:15:03Z level=warn msg=slow took=812ms`,
-}
-
 func TestEveryFormatIsRecognisedFromItsOwnLines(t *testing.T) {
 	for _, f := range Catalogue() {
-		sample, ok := samples[f.Name]
-		require.True(t, ok, "format %s has no sample", f.Name)
-		got := Detect([]byte(sample + "\n"))
-		require.Equal(t, f.Name, got.Name)
-		require.GreaterOrEqual(t, got.Confidence, 0.99)
+		for _, sample := range []string{f.Sample, strings.ReplaceAll(f.Sample, "\n", "\r\n"), "\xef\xbb\xbf" + f.Sample} {
+			got := Detect([]byte(sample))
+			require.Equal(t, f.Name, got.Name)
+			require.InDelta(t, 1, got.Confidence, 0)
+			require.Positive(t, got.Lines)
+		}
+		require.True(t, f.line.Scanned(), "detecting %s needs the slow engine", f.Name)
 	}
 }
 
-func TestRandomAndOrdinaryTextIsPlain(t *testing.T) {
+// TestWhatFitsTwiceIsDecided keeps chance out: where a sample fits another format
+// as well as its own, one of the two says that it is the more particular.
+func TestWhatFitsTwiceIsDecided(t *testing.T) {
+	for _, f := range Catalogue() {
+		for _, r := range Rank([]byte(f.Sample)) {
+			require.True(t, r.Name == f.Name || f.refines[r.Name], "%s and %s fit the same lines: one must refine the other", f.Name, r.Name)
+		}
+	}
+}
+
+func TestTheMoreParticularWins(t *testing.T) {
+	zap, other := Find("zap_json").Sample, Find("json").Sample
+	zap = strings.Repeat(zap, 10)
+	require.Equal(t, "zap_json", Detect([]byte(zap)).Name)
+	few := Rank([]byte(zap + strings.Split(other, "\n")[0] + "\n"))
+	require.Equal(t, "zap_json", few[0].Name, "a line of another kind does not cost all others their time")
+	require.Less(t, few[0].Confidence, few[1].Confidence)
+	require.Equal(t, "json", few[1].Name)
+	many := Detect([]byte(zap + strings.Repeat(other, 3)))
+	require.Equal(t, "json", many.Name)
+}
+
+func TestWhatIsNoLogIsPlain(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	noise := make([]byte, 20_000)
 	for i := range noise {
 		noise[i] = byte(rnd.IntN(256))
 	}
-	for _, text := range []string{
-		string(noise), "", "\n\n\n", "one line",
-		strings.Repeat("It was the best of times, it was the worst of times.\n", 50),
-		"#!/bin/sh\nset -e\nexport A=1 B=2\necho done\n",
+	printable := make([]byte, 20_000)
+	for i := range printable {
+		printable[i] = " \n\t0123456789abcdefghijABC[]{}\":,=/-"[rnd.IntN(36)]
+	}
+	for name, text := range map[string]string{
+		"noise": string(noise), "printable noise": string(printable), "nothing": "", "empty lines": "\n\n\n", "one line": "one line",
+		"prose":       strings.Repeat("The gate was shut, and nobody had a key: we went home by the river.\nError: none of us could say why.\n", 50),
+		"shell":       "#!/bin/sh\nset -e\nexport A=1 B=2\necho done\n",
+		"go":          "package main\n\nimport \"fmt\"\n\nfunc main() {\n\tfmt.Println(\"x\")\n\tpanic(\"y\")\n}\n",
+		"python":      "import sys\n\ndef main():\n    try:\n        run()\n    except ValueError as e:\n        raise SystemExit(1)\n",
+		"c":           "#include <stdio.h>\nint main(void)\n{\n\treturn 0; /* Error: */\n}\n",
+		"javascript":  "const a = { b: 1 };\nclass E extends Error {}\nthrow new TypeError('x');\n",
+		"csv":         "id,name,price\n1,tea,2.50\n2,\"green, tea\",3.00\n3,rum,12\n",
+		"csv of time": "time,host,cpu\n2026-03-12 08:15:02,web1,0.4\n2026-03-12 08:15:03,web1,0.5\n2026-03-12T08:15:04Z,web1,0.5\n",
+		"tab table":   "1\ttea\t2\n2\trum\t3\n",
+		"yaml":        "a: 1\nb:\n  - c\n  - {d: e}\n",
+		"json file":   "{\n  \"a\": 1,\n  \"b\": [\n    2\n  ]\n}\n",
+		"ini":         "[server]\nport=80\nname=web\n",
+		"xml":         "<?xml version=\"1.0\"?>\n<a><b>1</b></a>\n",
+		"numbers":     "1 2 3 4 5 6 7\n8 9 10 11 12 13 14\n",
+		"diff":        "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n",
+		"mail":        "From: a@shop.example\nTo: b@shop.example\nSubject: Error: no stock\n\nHello,\n",
+		"one date":    "2026-03-12 08:15:02,123 [main] INFO  started\n" + strings.Repeat("and then much that is of no kind\n", 100),
 	} {
 		got := Detect([]byte(text))
-		require.Equal(t, "plain", got.Name, "%.60q", text)
-		require.Zero(t, got.Confidence)
+		require.Equal(t, Plain, got.Name, name)
+		require.Zero(t, got.Confidence, name)
 	}
 }
 
 func TestAStrayLineDoesNotHideTheFormat(t *testing.T) {
-	got := Detect([]byte(strings.Repeat(samples["syslog"]+"\n", 5) + "-- rotated --\nMar 12 08:1"))
+	got := Detect([]byte(strings.Repeat(Find("syslog").Sample, 5) + "-- rotated --\nMar 12 08:1"))
 	require.Equal(t, "syslog", got.Name)
 	require.Less(t, got.Confidence, 1.0)
+	require.Equal(t, 26, got.Lines)
 }
 
-func FuzzDetect(f *testing.F) {
-	for _, s := range samples {
-		f.Add([]byte(s))
+func TestAnUnknownFieldListIsSaid(t *testing.T) {
+	got := Detect([]byte("#Version: 1.0\n#Fields: date time cs-uri-stem\n2026-03-12 08:15:02 /\n2026-03-12 08:15:03 /\n2026-03-12 08:15:04 /\n"))
+	require.Equal(t, Plain, got.Name)
+	require.Contains(t, got.Remark, "#Fields are not those of format iis")
+	require.Empty(t, Detect([]byte("x\n")).Remark)
+}
+
+func TestFindKnowsTheNames(t *testing.T) {
+	require.Equal(t, "nginx_access", Find("nginx_access").Name)
+	require.Nil(t, Find("nginx"))
+	require.Nil(t, Find(Plain))
+	require.True(t, slices.IsSorted(Names()))
+	require.NotContains(t, Names(), Plain)
+	require.NotContains(t, Names(), "auto")
+}
+
+func TestAFaultyFormatIsRefused(t *testing.T) {
+	good := "description: d\nurl: u\ndetect: '^x'\nprocessors: '- {type: json}'\nsample: x\n"
+	_, _, err := parse([]byte(good))
+	require.NoError(t, err)
+	for _, bad := range []string{
+		"", good + "detekt: x\n", strings.Replace(good, "'^x'", "'('", 1), strings.Replace(good, "'^x'", "''", 1),
+		strings.Replace(good, "sample: x", "sample:", 1), good + "multiline: {start: '('}\n", good + "multiline: {stop: x}\n",
+	} {
+		_, _, err := parse([]byte(bad))
+		require.Error(t, err, bad)
 	}
+	f := &Format{Name: "a", refines: map[string]bool{}}
+	require.ErrorContains(t, f.inherit(map[string][]string{"a": {"b"}, "b": {"a"}}, "a"), "refines itself")
+	require.ErrorContains(t, f.inherit(map[string][]string{"a": {"c"}}, "a"), "no format")
+}
+
+// FuzzDetect checks that detection ends, says how sure it is, and depends on the
+// lines alone.
+func FuzzDetect(f *testing.F) {
+	for _, format := range Catalogue() {
+		f.Add([]byte(format.Sample))
+	}
+	f.Add([]byte("\xef\xbb\xbf\r\n\x00{\"a\":1}"))
 	f.Fuzz(func(t *testing.T, sample []byte) {
-		if r := Detect(sample); (r.Confidence == 0) != (r.Name == "plain") {
-			t.Fatalf("%s with confidence %v", r.Name, r.Confidence)
+		ranked := Rank(sample)
+		got := Detect(sample)
+		if (got.Confidence == 0) != (got.Name == Plain) || got.Confidence > 1 || got.Lines > linesMax {
+			t.Fatalf("%s with confidence %v from %d lines", got.Name, got.Confidence, got.Lines)
+		}
+		for _, r := range ranked {
+			if r.Confidence < confidenceMin || r.Confidence > 1 {
+				t.Fatalf("%s is ranked with confidence %v", r.Name, r.Confidence)
+			}
+		}
+		if bytes.IndexByte(sample, '\n') >= 0 {
+			cut := append(bytes.Clone(sample[:bytes.LastIndexByte(sample, '\n')+1]), "the last line, not whole"...)
+			if again := Detect(cut); again.Name != got.Name || again.Confidence != got.Confidence {
+				t.Fatalf("%s becomes %s by a line that is not whole", got.Name, again.Name)
+			}
 		}
 	})
+}
+
+// BenchmarkLine measures the rule of each format on a line of its own, and on one
+// of another's, which is what it mostly sees.
+func BenchmarkLine(b *testing.B) {
+	other := []byte(`192.0.2.7 - - [12/Mar/2026:08:15:02 +0000] "GET /cart?id=7 HTTP/1.1" 200 5120 "https://shop.example/" "Mozilla/5.0 (X11; Linux x86_64)"`)
+	for _, f := range Catalogue() {
+		own := split([]byte(f.Sample))[0]
+		b.Run(f.Name+"/own", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				f.line.Match(own)
+			}
+		})
+		b.Run(f.Name+"/other", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				f.line.Match(other)
+			}
+		})
+	}
+}
+
+// BenchmarkDetect measures what it costs to find the format of a file.
+func BenchmarkDetect(b *testing.B) {
+	for _, name := range []string{"nginx_access", "zap_json", "application"} {
+		sample := []byte(strings.Repeat(Find(name).Sample, 400))[:SampleBytes]
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				Detect(sample)
+			}
+		})
+	}
 }

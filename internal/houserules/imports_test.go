@@ -50,7 +50,7 @@ var homes = []struct {
 	{"github.com/VictoriaMetrics/VictoriaMetrics", []string{"hub/store"}},
 	{"github.com/go-sql-driver/mysql", []string{"internal/mysqlserver", "internal/mariadb"}},
 	{"github.com/spf13/cobra", []string{"cmd/"}},
-	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "internal/toolchain", "hub/receiver", "cmd/"}},
+	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/config/", "internal/formats", "internal/toolchain", "hub/receiver", "cmd/"}},
 	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}},
 	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}},
 	{"github.com/twmb/franz-go", []string{"plugins/output/kafka"}},

@@ -20,6 +20,8 @@ const (
 	Error = "__error__"
 	// Marks holds the comma-separated names of a record's marks.
 	Marks = "__marks__"
+	// Format holds the name of the format that the record's file was found to have.
+	Format = "__format__"
 )
 
 // Field is one key and value of a record. Both point into the arena of the
@@ -149,6 +151,9 @@ type Batch struct {
 	// Final says that nothing of the origin will follow for now: a processor that
 	// holds records back for the next batch must not.
 	Final bool
+	// Format is the format that the file was found to have, in which the records
+	// are framed; "" if nobody has looked.
+	Format string
 	// Routed is set in a part of a batch that goes to another log store than the
 	// pipeline's own. Its range is that of the whole batch.
 	Routed bool

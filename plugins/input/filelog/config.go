@@ -56,7 +56,13 @@ type Config struct {
 	// on the disk, while it has bytes that are not delivered. Then they are given
 	// up, and the range is reported.
 	DeletedReleaseAfter time.Duration `yaml:"deleted_release_after" default:"1h" example:"10m"`
+
+	format string // of the pipeline, see UseFormat
 }
+
+// UseFormat makes the format of the pipeline frame the records, where Multiline
+// does not: that of each file, if it is config.FormatAuto.
+func (c *Config) UseFormat(name string) { c.format = name }
 
 // Multiline are the settings for records of several lines. The patterns are
 // regular expressions in RE2 syntax and are matched against single lines, before
@@ -131,9 +137,12 @@ func (m *Multiline) validate(report func(key, problem string)) {
 	}
 }
 
+// isSet reports whether m joins lines.
+func (m *Multiline) isSet() bool { return m.Start != "" || m.Continue != "" || m.End != "" }
+
 // build returns the tailer's form of m, nil for single lines.
 func (m *Multiline) build() (*tail.Multiline, error) {
-	if m.Start == "" && m.Continue == "" && m.End == "" {
+	if !m.isSet() {
 		return nil, nil
 	}
 	built := &tail.Multiline{Timeout: m.Timeout, LinesMax: m.MaxLines}

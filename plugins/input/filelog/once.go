@@ -11,15 +11,15 @@ import (
 // them, its end taken as final. emit owns the batch it is given. It returns the
 // first error of r or emit.
 func Once(c Config, r io.Reader, emit func(*record.Batch) error) error {
-	multiline, err := c.Multiline.build()
+	framing, err := c.framing()
 	if err != nil {
 		return err
 	}
 	gbk := c.Encoding == "gbk"
-	config := tail.Config{Multiline: multiline, GBK: gbk, RecordBytesMax: int(c.MaxRecordSize)}
+	config := tail.Config{Multiline: framing.multiline, Detector: framing.detector, GBK: gbk, RecordBytesMax: int(c.MaxRecordSize)}
 	return tail.Frame(config, r, func(l *tail.Lines) error {
 		b := record.Get(l.Origin)
-		b.Start, b.End, b.ReadTime = l.Start, l.End, l.ReadTime
+		b.Start, b.End, b.ReadTime, b.Format = l.Start, l.End, l.ReadTime, l.Format
 		if gbk {
 			addDecoded(b, l)
 		} else {

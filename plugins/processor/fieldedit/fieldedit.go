@@ -23,7 +23,7 @@ import (
 
 // Config are the settings of the fields processor. The edits are made in the
 // order in which they stand here, whatever their order in the file, and each
-// sees what the ones before have made: mask, rename, keep, remove, add.
+// sees what the ones before have made: mask, map, rename, keep, remove, add.
 //
 // Names that begin with two underscores are reserved: they cannot be made by
 // rename or add, and neither keep nor a name with * removes such a field; only
@@ -41,6 +41,9 @@ type Config struct {
 	// before any processor takes it apart, if the pattern can find the secret
 	// there.
 	Mask []Mask `yaml:"mask"`
+	// Map replaces whole values by others, such as 30 by info. Values that are not
+	// listed stay as they are.
+	Map []Mapping `yaml:"map"`
 	// Rename gives fields new names: the old name, a colon, the new one. All
 	// happen at once, so that two fields can swap names. A field that had the new
 	// name before and is not renamed itself is replaced.
@@ -56,13 +59,30 @@ type Config struct {
 	Add map[string]string `yaml:"add"`
 }
 
+// Mapping replaces the values of one field.
+type Mapping struct {
+	// Field is the name of the field.
+	Field string `yaml:"field" required:"true" example:"level"`
+	// Values are old values, each with a colon and the new one behind it. Write
+	// numbers in quotes.
+	Values map[string]string `yaml:"values" required:"true" example:"{'30': info}"`
+}
+
 // Validate reports what is wrong with the settings.
 func (c *Config) Validate(report func(key, problem string)) {
-	if len(c.Mask)+len(c.Rename)+len(c.Keep)+len(c.Remove)+len(c.Add) == 0 {
-		report("", "makes no edit; add mask, rename, keep, remove or add")
+	if len(c.Mask)+len(c.Map)+len(c.Rename)+len(c.Keep)+len(c.Remove)+len(c.Add) == 0 {
+		report("", "makes no edit; add mask, map, rename, keep, remove or add")
 	}
 	for i := range c.Mask {
 		c.Mask[i].check(fmt.Sprintf("mask[%d]", i), report)
+	}
+	for i, m := range c.Map {
+		if m.Field == "" {
+			report(fmt.Sprintf("map[%d].field", i), "is empty; name the field whose values to replace")
+		}
+		if len(m.Values) == 0 {
+			report(fmt.Sprintf("map[%d].values", i), "is empty; write old values with their new ones")
+		}
 	}
 	from := map[string]string{}
 	for _, old := range slices.Sorted(maps.Keys(c.Rename)) {
@@ -164,6 +184,7 @@ func glob(g string, name []byte) bool {
 // Processor edits records. It belongs to one lane.
 type Processor struct {
 	masks  []mask
+	maps   []mapping
 	rename map[string][]byte
 	keep   names
 	remove names
@@ -171,6 +192,12 @@ type Processor struct {
 
 	fates []uint8 // of the fields of the record at hand
 	work  work
+}
+
+// mapping has the new values of one field.
+type mapping struct {
+	field  string
+	values map[string][]byte
 }
 
 // New returns a processor for one lane. It refuses what Validate reports.
@@ -185,6 +212,13 @@ func New(c Config) (pipeline.Processor, error) {
 			return nil, fmt.Errorf("cannot set up the fields processor: %w", err)
 		}
 		p.masks = append(p.masks, compiled)
+	}
+	for _, m := range c.Map {
+		values := make(map[string][]byte, len(m.Values))
+		for old, value := range m.Values {
+			values[old] = []byte(value)
+		}
+		p.maps = append(p.maps, mapping{m.Field, values})
 	}
 	for old, name := range c.Rename {
 		p.rename[old] = []byte(name)
@@ -202,6 +236,9 @@ func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 		if len(p.masks) > 0 {
 			p.maskRecord(b, r)
 		}
+		for n := range p.maps {
+			p.maps[n].apply(r)
+		}
 		if len(p.rename) > 0 {
 			p.renameFields(r)
 		}
@@ -210,6 +247,17 @@ func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 	}
 	p.work.drop()
 	return nil
+}
+
+// apply replaces values, and leaves the old ones alone: others may point to them.
+func (m *mapping) apply(r *record.Record) {
+	for i := range r.Fields {
+		if f := &r.Fields[i]; string(f.Name) == m.field {
+			if value, ok := m.values[string(f.Value)]; ok {
+				f.Value = value
+			}
+		}
+	}
 }
 
 // What became of a field in renameFields.

@@ -37,6 +37,8 @@ func TestProcess_Edits(t *testing.T) {
 		{"rename: {c: b}", "a=1|b=2|c=3", "a=1|b=3"},
 		{"rename: {x: b}", "a=1|b=2", "a=1|b=2"},
 		{"rename: {a: x}", "a=1|a=2", "x=1|x=2"},
+		{"map: [{field: a, values: {'1': one, '2': two}}, {field: b, values: {'1': none}}]", "a=1|b=2|a=2|a=3", "a=one|b=2|a=two|a=3"},
+		{"map: [{field: a, values: {'1': one}}]\nrename: {a: b}\nmask: [{field: a, pattern: x, replace: ''}]", "a=x1", "b=one"},
 		{"remove: [a]", "a=1|b=2|a=3", "b=2"},
 		{"remove: ['k8s.*', '*_id']", "k8s.pod=1|k8s=2|trace_id=3|id=4", "k8s=2|id=4"},
 		{"remove: ['*']", "a=1|__error__=x", "__error__=x"},
@@ -109,12 +111,13 @@ func TestValidate_ReportsEveryFault(t *testing.T) {
 	_, err := specimen.Settings[Config](`mask:
   - {field: "", pattern: "("}
   - {field: a, hash: none, salt: x}
+map: [{field: "", values: {}}]
 rename: {a: __x, b: c, d: c, e: ""}
 keep: [""]
 remove: [""]
 add: {__topic__: x}`)
 	for _, want := range []string{
-		"mask[0].field", "mask[0].pattern", "mask[1].salt", "rename.a", "rename.d", "rename.e", "keep[0]", "remove[0]", "add.__topic__",
+		"mask[0].field", "mask[0].pattern", "mask[1].salt", "map[0].field", "map[0].values", "rename.a", "rename.d", "rename.e", "keep[0]", "remove[0]", "add.__topic__",
 	} {
 		require.ErrorContains(t, err, want)
 	}
@@ -132,6 +135,7 @@ func TestGlob(t *testing.T) {
 }
 
 const edits = `mask: [{field: card, pattern: '\d{12}'}, {field: user, hash: sha256, salt: s}]
+map: [{field: status, values: {'200': ok}}]
 rename: {msg: message}
 remove: ['tmp*']
 add: {env: prod}`

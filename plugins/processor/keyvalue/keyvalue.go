@@ -41,6 +41,13 @@ type Config struct {
 	// \" \\ \/ \b \f \n \r \t and \u with four hexadecimal digits are escapes as
 	// in JSON; any other backslash stands for itself. none switches quoting off.
 	Quote string `yaml:"quote" default:"\""`
+	// Values says where a value without quotes ends: word ends it at the next pair
+	// separator; open lets it go on up to the next key, which is a word of
+	// letters, digits, _ . - [ and ] right before a key_value_separator, so that
+	// msg=two words act=blocked has two pairs. In open values \\ \= \| \n and \r are
+	// escapes, as in the extension of CEF, and a field without any text has no
+	// pairs, but does not fail. It needs pair_separator " " and quote: none.
+	Values string `yaml:"values" default:"word" enum:"word,open"`
 	// BareKeys says what a key without a value becomes: a field with the text
 	// true, as in logfmt; a field with an empty value; nothing (drop); or the
 	// record is marked as failed (fail).
@@ -74,6 +81,12 @@ func (c *Config) Validate(report func(key, problem string)) {
 	case quote != 0 && strings.IndexByte(c.PairSeparator+c.KeyValueSeparator, quote) >= 0:
 		report("quote", "must not be part of a separator; choose another one, or none")
 	}
+	if c.Values != "" && c.Values != "word" && c.Values != "open" {
+		report("values", "must be word or open")
+	}
+	if c.Values == "open" && (c.PairSeparator != " " || quote != 0) {
+		report("values", `can be open only with pair_separator " " and quote: none`)
+	}
 	switch c.BareKeys {
 	case "", "true", "empty", "drop", "fail":
 	default:
@@ -96,6 +109,7 @@ var (
 type Processor struct {
 	pair   []byte
 	spaces bool // pairs are separated by white space
+	open   bool // values go on up to the next key
 	sign   []byte
 	quote  byte
 	prefix []byte
@@ -109,7 +123,7 @@ func New(c Config) (pipeline.Processor, error) {
 		return nil, fmt.Errorf("cannot set up the keyvalue processor: %w", err)
 	}
 	p := &Processor{
-		pair: []byte(c.PairSeparator), spaces: c.PairSeparator == " ",
+		pair: []byte(c.PairSeparator), spaces: c.PairSeparator == " ", open: c.Values == "open",
 		sign: []byte(c.KeyValueSeparator), prefix: []byte(c.Prefix), bare: c.BareKeys,
 	}
 	p.quote, _ = cell.ParseQuote(c.Quote)
@@ -134,7 +148,7 @@ var textTrue = []byte("true")
 
 // parse adds the pairs of text, and returns why it could not.
 func (p *Processor) parse(b *record.Batch, text []byte) []byte {
-	pairs := 0
+	pairs, empty := 0, len(text) == 0
 	for {
 		if text = p.skipSeparators(text); len(text) == 0 {
 			break
@@ -160,7 +174,7 @@ func (p *Processor) parse(b *record.Batch, text []byte) []byte {
 		pairs++
 		text = rest
 	}
-	if pairs == 0 {
+	if pairs == 0 && !(p.open && empty) {
 		return noPair
 	}
 	return nil
@@ -191,6 +205,10 @@ func (p *Processor) name(b *record.Batch, key []byte) []byte {
 // value reads a value and returns the text behind it, which is empty or begins
 // with a separator.
 func (p *Processor) value(b *record.Batch, text []byte) (value, rest, reason []byte) {
+	if p.open {
+		value, rest = p.openValue(b, text)
+		return value, rest, nil
+	}
 	if !p.spaces {
 		text = text[p.padding(text):]
 	}

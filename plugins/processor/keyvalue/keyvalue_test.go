@@ -17,6 +17,8 @@ func newProcessor(tb testing.TB, c Config) *Processor {
 	return specimen.Make[*Processor](tb, New, c)
 }
 
+func open() Config { return Config{Quote: "none", Values: "open"} }
+
 func TestProcess(t *testing.T) {
 	for _, c := range []struct {
 		config     Config
@@ -47,6 +49,13 @@ func TestProcess(t *testing.T) {
 		{Config{}, "a=1 b=2 a=3", "a=3|b=2"},
 		{Config{OnDuplicate: "first"}, "a=1 b=2 a=3", "a=1|b=2"},
 		{Config{OnDuplicate: "keep"}, "a=1 b=2 a=3", "a=1|b=2|a=3"},
+		{open(), `src=192.0.2.7 msg=two words act=blocked by rule 7 `, "src=192.0.2.7|msg=two words|act=blocked by rule 7"},
+		{open(), `a=x=y url=http://h/?q=1&r=2 b= c=\\ d\=1 e\|f\n g\h`, "a=x=y|url=http://h/?q=1&r=2|b=|c=\\ d=1 e|f\n g\\h"},
+		{open(), `ad.x[0]=1 2 é=3 k=4`, "ad.x[0]=1 2 é=3|k=4"},
+		{open(), `bare a=1 2`, "bare=true|a=1 2"},
+		{open(), `a=ends with \`, `a=ends with \`},
+		{open(), "", ""},
+		{open(), "words", "fail: keyvalue: no pair of key and value"},
 	} {
 		b := record.Get(&record.Origin{})
 		r := b.Add([]byte(c.text))
@@ -83,8 +92,36 @@ func TestValidate_ReportsEveryFault(t *testing.T) {
 	keys = nil
 	(&Config{Field: "f", PairSeparator: `"`, KeyValueSeparator: `"`}).Validate(report)
 	require.Equal(t, []string{"key_value_separator", "quote"}, keys)
+	keys = nil
+	(&Config{Field: "f", PairSeparator: ";", KeyValueSeparator: "=", Quote: "none", Values: "open"}).Validate(report)
+	(&Config{Field: "f", PairSeparator: " ", KeyValueSeparator: "=", Quote: `"`, Values: "open"}).Validate(report)
+	(&Config{Field: "f", PairSeparator: " ", KeyValueSeparator: "=", Quote: `"`, Values: "x"}).Validate(report)
+	require.Equal(t, []string{"values", "values", "values"}, keys)
 	_, err := New(Config{})
 	require.ErrorContains(t, err, "cannot set up the keyvalue processor")
+}
+
+// TestProcess_ReadsOpenValues writes pairs as CEF wants them, and reads them back.
+func TestProcess_ReadsOpenValues(t *testing.T) {
+	p := newProcessor(t, Config{Quote: "none", Values: "open", OnDuplicate: "keep"})
+	escapes := strings.NewReplacer("\\", "\\\\", "=", "\\=", "\n", "\\n", "\r", "\\r")
+	rapid.Check(t, func(t *rapid.T) {
+		var line, want []string
+		for range rapid.IntRange(1, 8).Draw(t, "pairs") {
+			key := rapid.StringMatching(`[a-zA-Z0-9_.]{1,8}`).Draw(t, "key")
+			value := strings.Trim(rapid.StringOf(rapid.RuneFrom([]rune(`ab=\"|é `+"\n\r"))).Draw(t, "value"), " ")
+			line, want = append(line, key+"="+escapes.Replace(value)), append(want, key+"="+value)
+		}
+		b := record.Get(&record.Origin{})
+		defer b.Release()
+		r := b.Add([]byte(strings.Join(line, " ")))
+		if err := p.Process(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if got := specimen.Show(r); got != strings.Join(want, "|") {
+			t.Fatalf("%q reads %q, want %q", r.Raw, got, want)
+		}
+	})
 }
 
 // TestProcess_ReadsWhatWasWritten writes pairs, quoted by encoding/json where
@@ -143,8 +180,12 @@ func FuzzProcess(f *testing.F) {
 	f.Add(string(line), " ", "=", `"`)
 	f.Add(`a: 1, b: "2"`, ", ", ": ", "none")
 	f.Add("a=1;b='\\u00e9'", ";", "=", "'")
+	f.Add(`a=1 2 b\=c d=\n`, " ", "=", "open")
 	f.Fuzz(func(t *testing.T, text, pair, sign, quote string) {
 		c := Config{Field: "content", PairSeparator: pair, KeyValueSeparator: sign, Quote: quote}
+		if quote == "open" {
+			c.Quote, c.Values = "none", "open"
+		}
 		p, err := New(c)
 		if err != nil {
 			return
@@ -163,7 +204,7 @@ func FuzzProcess(f *testing.F) {
 				total += len(field.Value)
 			}
 		}
-		require.NotEmpty(t, r.Fields)
+		require.True(t, len(r.Fields) > 0 || c.Values == "open" && text == "")
 		require.LessOrEqual(t, total, len(text), "%q", text)
 	})
 }

@@ -40,6 +40,9 @@ type Config struct {
 	// KeepSource keeps the field that was taken apart. Off by default, since its
 	// parts say the same and the records would be twice as large.
 	KeepSource bool `yaml:"keep_source"`
+	// Reason is what __error__ says of a record that does not match, in place of
+	// "regex: no match": what kind of line was expected, for example.
+	Reason string `yaml:"reason" example:"'shop: not a line of the shop'"`
 }
 
 // Validate reports what is wrong with the settings.
@@ -93,7 +96,8 @@ type Processor struct {
 	re     *pattern.Regexp
 	source fieldlist.Source
 	groups []group
-	found  []int // positions of the match at hand
+	reason []byte // why a record failed that does not match
+	found  []int  // positions of the match at hand
 }
 
 var noMatch = []byte("regex: no match")
@@ -108,7 +112,10 @@ func New(c Config) (pipeline.Processor, error) {
 		return nil, fmt.Errorf("cannot set up the regex processor: the pattern %s", strings.Join(problems, "; it "))
 	}
 	source := fieldlist.SourceFor("regex", cmp.Or(c.Field, record.Content), c.KeepSource)
-	p := &Processor{re: re, source: source, found: make([]int, 0, 2*(re.NumSubexp()+1))}
+	p := &Processor{re: re, source: source, reason: noMatch, found: make([]int, 0, 2*(re.NumSubexp()+1))}
+	if c.Reason != "" {
+		p.reason = []byte(c.Reason)
+	}
 	for i, name := range re.SubexpNames() {
 		if name != "" {
 			p.groups = append(p.groups, group{name: []byte(name), at: 2 * i})
@@ -133,7 +140,7 @@ func (p *Processor) split(b *record.Batch, r *record.Record) {
 	drop := p.source.Drop(source)
 	found := p.re.FindSubmatchIndex(p.found, value)
 	if found == nil {
-		b.Fail(r, drop, noMatch)
+		b.Fail(r, drop, p.reason)
 		return
 	}
 	fields := b.AllocFields(len(r.Fields) + len(p.groups))

@@ -51,6 +51,7 @@ func TestProcess_NamedGroupsBecomeFields(t *testing.T) {
 		{"the source is kept on demand", Config{Pattern: `(?P<a>\d+)`, KeepSource: true}, "x 1", nil, []string{"content=x 1", "a=1"}},
 		{"a group can be named like the source", Config{Pattern: `: (?P<content>.*)`}, "x: y", nil, []string{"content=y"}},
 		{"no match", Config{Pattern: `(?P<a>\d+)`}, "x", nil, []string{"__raw_log__=x", "__error__=regex: no match"}},
+		{"no match, and its own reason", Config{Pattern: `(?P<a>\d+)`, Reason: "shop: no number"}, "x", nil, []string{"__raw_log__=x", "__error__=shop: no number"}},
 		{"no match with the source kept", Config{Pattern: `(?P<a>\d+)`, KeepSource: true}, "x", nil, []string{"content=x", "__raw_log__=x", "__error__=regex: no match"}},
 		{"another field", Config{Pattern: `(?P<a>\d+)`, Field: "message"}, "x", []record.Field{specimen.Field("message", "5"), specimen.Field("z", "1")}, []string{"content=x", "z=1", "a=5"}},
 		{"no such field", Config{Pattern: `(?P<a>\d+)`, Field: "message"}, "x", nil, []string{"content=x", "__raw_log__=x", "__error__=regex: no such field"}},

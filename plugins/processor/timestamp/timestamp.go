@@ -57,6 +57,9 @@ type Config struct {
 	// that the text as written can be searched and compared; switch it off to
 	// save its bytes, the time itself is part of every record.
 	KeepSource bool `yaml:"keep_source" default:"true"`
+	// Missing says what happens to a record without the field: fail marks it as
+	// failed; accept lets it pass, and it counts as of the time it was read.
+	Missing string `yaml:"missing" default:"fail" enum:"fail,accept"`
 }
 
 // Validate reports what is wrong with the settings.
@@ -69,6 +72,9 @@ func (c *Config) Validate(report func(key, problem string)) {
 		report("format", "is empty; write the format of the time, such as '%Y-%m-%d %H:%M:%S', or iso8601")
 	case c.Format != "" && len(c.Formats) > 0:
 		report("formats", "cannot be set beside format; put all formats into formats")
+	}
+	if c.Missing != "" && c.Missing != "fail" && c.Missing != "accept" {
+		report("missing", "must be fail or accept")
 	}
 	loc, err := location(c.Timezone)
 	if err != nil {
@@ -118,6 +124,7 @@ var (
 type Processor struct {
 	source  fieldlist.Source
 	parsers []*strptime.Parser
+	accept  bool // records without the field
 }
 
 // New returns a processor for one lane. It refuses what Validate reports.
@@ -136,7 +143,7 @@ func New(c Config) (pipeline.Processor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot set up the time processor: timezone %w", err)
 	}
-	p := &Processor{source: fieldlist.SourceFor("time", c.Field, c.KeepSource)}
+	p := &Processor{source: fieldlist.SourceFor("time", c.Field, c.KeepSource), accept: c.Missing == "accept"}
 	for _, format := range formats {
 		layout, err := strptime.Compile(format, strptime.Options{Location: loc})
 		if err != nil {
@@ -155,6 +162,11 @@ func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 	}
 	for i := range b.Records {
 		r := &b.Records[i]
+		if p.accept {
+			if _, at := r.Field(p.source.Name); at < 0 {
+				continue
+			}
+		}
 		text, at, ok := p.source.Find(b, r)
 		if !ok {
 			continue

@@ -68,6 +68,18 @@ func TestProcess_FailsAndKeepsAllFields(t *testing.T) {
 	require.Equal(t, "content=line|__raw_log__=line|__error__=time: no such field", specimen.Show(r))
 }
 
+func TestProcess_AcceptsRecordsWithoutTheField(t *testing.T) {
+	p := newProcessor(t, Config{Field: "t", Format: "%F", Timezone: "UTC", Missing: "accept"})
+	b := record.Get(&record.Origin{})
+	defer b.Release()
+	specimen.Add(b, "line", "a", "1")
+	specimen.Add(b, "line", "t", "soon")
+	require.NoError(t, p.Process(t.Context(), b))
+	require.Equal(t, "a=1", specimen.Show(&b.Records[0]))
+	require.Zero(t, b.Records[0].Time)
+	require.Equal(t, "t=soon|"+specimen.Failed("line", "time: does not have the format"), specimen.Show(&b.Records[1]))
+}
+
 func TestProcess_PassesOverFailedRecords(t *testing.T) {
 	b := record.Get(&record.Origin{})
 	defer b.Release()

@@ -1,0 +1,96 @@
+package documents
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/wasmtail/wasmtail/internal/formats"
+)
+
+// FormatsPath is where the reference of the log formats lies. formatsGolden has
+// the records that the processors make of their samples, and formatsSource the
+// formats.
+const (
+	FormatsPath   = "docs/formats.md"
+	formatsGolden = "plugins/testdata/formats"
+	formatsSource = "internal/formats/catalogue"
+)
+
+const formatsIntro = `# Log formats
+
+<!-- Made from the files in %s: change those, then run make generate. -->
+
+A pipeline that names a format needs no patterns of its own:
+
+` + "```yaml" + `
+pipelines:
+  web:
+    input: {type: files, include: [/var/log/nginx/access.log]}
+    format: nginx_access
+    outputs: [hub]
+` + "```" + `
+
+The format frames the records, where they have several lines and the input has no ` + "`multiline`" + `, and takes them apart before the pipeline's own processors, which see its fields. *wasmtail formats show NAME* prints what it stands for, as keys to paste and change.
+
+## auto
+
+` + "`format: auto`" + ` finds the format of each file by itself:
+
+- It looks at the first lines of the file, at most 200 of its first 32 KiB. A format fits if three lines in four are its own. Of several, the one wins that more lines fit; one that says more of a line is preferred to one it refines, even if it fits up to a tenth of the lines less.
+- The agent's log says once for each file which format it has, and which share of how many lines fit. *wasmtail status* shows it too, and each record has it in the field ` + "`__format__`" + `.
+- A file that no format fits is plain: its lines stay whole, in ` + "`content`" + `, and log, status and records say so.
+- Until a file has 20 lines, each look at it decides anew, with all the lines there are. No line waits for that: a few of the first may go out plain, or in another format, and say so. Then the decision stays for this life of the file, over restarts too. A file that is truncated or created anew is looked at again.
+- Lines that come later and are of another kind fail, and keep their text in ` + "`__raw_log__`" + ` as with any processor.
+
+*wasmtail formats detect FILE...* says what ` + "`auto`" + ` would find, how sure it is, and what the next best is.
+
+Times that say no zone are taken as those of this machine, and those that say no year as the latest that fits: see the [time processor](configuration.md#processor-time). Levels stay as they are written.
+
+## All formats
+
+| name | what it is | lines a record |
+|---|---|---|
+`
+
+// formatsPage describes the formats.
+func formatsPage(srcRoot string) ([]byte, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, formatsIntro, formatsSource)
+	for _, f := range formats.Catalogue() {
+		lines := "one"
+		if f.Multiline != (formats.Multiline{}) {
+			lines = "several"
+		}
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", f.Name, f.Name, strings.ReplaceAll(f.Description, "|", "\\|"), lines)
+	}
+	b.WriteString(`
+## To add one
+
+Add a file to ` + formatsSource + `; its name is the name of the format. Its keys are ` + "`description`, `url`, `detect`, `refines`, `multiline`, `processors` and `sample`" + `, as in the files that are there. ` + "`detect`" + ` matches the first line of a record and as few lines of other kinds as it can; ` + "`refines`" + ` names formats that fit the same lines and say less. *go test ./internal/formats* says whether it is told from all others, *go test ./plugins -update* writes the records it makes, to be read before they are kept, and *make generate* writes this page.
+`)
+	for _, f := range formats.Catalogue() {
+		golden, err := os.ReadFile(filepath.Join(srcRoot, filepath.FromSlash(path.Join(formatsGolden, f.Name+".golden"))))
+		if err != nil {
+			return nil, fmt.Errorf("cannot describe the format %s: %w", f.Name, err)
+		}
+		writeFormat(&b, f, string(golden))
+	}
+	return b.Bytes(), nil
+}
+
+func writeFormat(b *bytes.Buffer, f *formats.Format, golden string) {
+	fmt.Fprintf(b, "\n### %s\n\n%s. [Where it is described](%s).\n\n", f.Name, f.Description, f.URL)
+	fmt.Fprintf(b, "```text\n%s```\n\n", f.Sample)
+	if m := f.Multiline; m.Start != "" {
+		fmt.Fprintf(b, "A record begins at each line that matches `%s`.\n\n", m.Start)
+	} else if m.Continue != "" {
+		fmt.Fprintf(b, "A line that matches `%s` belongs to the record before it.\n\n", m.Continue)
+	}
+	fmt.Fprintf(b, "```yaml\n%s```\n\n", f.Processors)
+	first, _, _ := strings.Cut(golden, "\n}\n")
+	fmt.Fprintf(b, "The first record:\n\n```json\n%s\n}\n```\n", first)
+}

@@ -22,7 +22,8 @@ type Config struct {
 	// filled in. Empty sends none.
 	Tenant string `yaml:"tenant" example:"'{logstore}'"`
 	// Labels are those of all records, with `{logstore}`, `{pipeline}` and `{host}`
-	// filled in. If not set they are `{host: "{host}", logstore: "{logstore}"}`.
+	// filled in. If not set they are `{host: "{host}", job: "{logstore}"}`; of the
+	// job Loki makes `service_name`.
 	Labels map[string]string `yaml:"labels" example:"{job: '{logstore}', env: prod}"`
 	// LabelFields are fields of records that become labels too. Each new combination
 	// of their values is a stream of its own, which is dear: take those with few

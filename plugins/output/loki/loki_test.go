@@ -172,7 +172,7 @@ func TestLines(t *testing.T) {
 		raw, err := p.Raw()
 		require.NoError(t, err)
 		got := decode(t, raw)
-		require.Equal(t, `{host="host-1",logstore="nginx"}`, got.Streams[0].Labels)
+		require.Equal(t, `{host="host-1",job="nginx"}`, got.Streams[0].Labels)
 		var lines []string
 		for _, e := range got.Streams[0].Entries {
 			lines = append(lines, e.Line)
@@ -376,7 +376,7 @@ func TestVictoriaLogs(t *testing.T) {
 	s.Start()
 	require.NoError(t, o.Send(t.Context(), waiting))
 
-	rows := s.Query(`{host="host-1",logstore="nginx",status="200"} | sort by (_time)`)
+	rows := s.Query(`{host="host-1",job="nginx",status="200"} | sort by (_time)`)
 	require.Len(t, rows, 1500)
 	want := specimen.AccessLog(0, 1500)
 	defer want.Release()

@@ -56,7 +56,7 @@ func New(c Config, env dispatch.Env) (*Output, error) {
 	}
 	labels := c.Labels
 	if len(labels) == 0 {
-		labels = map[string]string{"host": "{host}", "logstore": "{logstore}"}
+		labels = map[string]string{"host": "{host}", "job": "{logstore}"}
 	}
 	for name, text := range labels {
 		if o.labels[name], err = placeholder.Parse(text, false); err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -254,6 +255,14 @@ func appendText(dst []byte, number protowire.Number, value []byte) []byte {
 
 // appendPair appends a field that is a KeyValue of texts.
 func appendPair(dst []byte, number protowire.Number, key, value []byte) []byte {
+	if utf8.Valid(key) && utf8.Valid(value) { // as nearly all are: they need not be looked at again
+		inner := 1 + protowire.SizeBytes(len(value))
+		dst = protowire.AppendTag(dst, number, protowire.BytesType)
+		dst = protowire.AppendVarint(dst, uint64(1+protowire.SizeBytes(len(key))+1+protowire.SizeBytes(inner)))
+		dst = protowire.AppendBytes(append(dst, pairKey<<3|byte(protowire.BytesType)), key)
+		dst = protowire.AppendVarint(append(dst, pairValue<<3|byte(protowire.BytesType)), uint64(inner))
+		return protowire.AppendBytes(append(dst, anyString<<3|byte(protowire.BytesType)), value)
+	}
 	inner := protofield.TextSize(anyString, value)
 	dst = protowire.AppendTag(dst, number, protowire.BytesType)
 	dst = protowire.AppendVarint(dst, uint64(protofield.TextSize(pairKey, key)+protowire.SizeTag(pairValue)+protowire.SizeBytes(inner)))

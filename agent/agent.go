@@ -375,6 +375,17 @@ func (a *agent) buildOutlet(name string, file *config.File) (*pipeline.Outlet, e
 	})
 }
 
+// noDrops makes the counter of what the input of a pipeline could not take, so that
+// its first has a rate.
+func noDrops(pipeline string) error {
+	dropped, err := telemetry.InputDropped.Counter()
+	if err != nil {
+		return fmt.Errorf("cannot make the metrics of the input of pipeline %s: %w", pipeline, err)
+	}
+	dropped.Add(context.Background(), 0, metric.WithAttributes(attribute.String("pipeline", pipeline), attribute.String("reason", "full")))
+	return nil
+}
+
 // buildPipeline makes a pipeline of s.file, with the outlets of s.
 func (a *agent) buildPipeline(ctx context.Context, name string, s set) (*running, error) {
 	p := s.file.Pipelines[name]
@@ -386,6 +397,11 @@ func (a *agent) buildPipeline(ctx context.Context, name string, s set) (*running
 	})
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := input.(StreamLister); ok {
+		if err := noDrops(name); err != nil {
+			return nil, err
+		}
 	}
 	age := pipeline.AgePolicy{After: p.MaxAge.After, Drop: p.MaxAge.Action == "drop"}
 	if p.MaxAge.Action == "keep" {

@@ -28,11 +28,11 @@ type Tables struct {
 // clickHouseServer is what Debian calls it.
 const clickHouseServer = "clickhouse-server"
 
-// ClickHouse starts one, and skips the test where it is not installed.
+// ClickHouse starts one, and fails the test where it is not installed.
 func ClickHouse(t testing.TB) *Tables {
 	t.Helper()
 	if _, err := exec.LookPath(clickHouseServer); err != nil {
-		t.Skip("there is no " + clickHouseServer + " on this machine")
+		t.Fatalf("there is no %s on this machine: install Debian's package of that name", clickHouseServer)
 	}
 	var ports []string
 	for range 2 {

@@ -31,9 +31,8 @@ const clickHouseServer = "clickhouse-server"
 // ClickHouse starts one, and fails the test where it is not installed.
 func ClickHouse(t testing.TB) *Tables {
 	t.Helper()
-	if _, err := exec.LookPath(clickHouseServer); err != nil {
-		t.Fatalf("there is no %s on this machine: install Debian's package of that name", clickHouseServer)
-	}
+	_, err := exec.LookPath(clickHouseServer)
+	require(t, err, "cannot find "+clickHouseServer+": install Debian's package of that name")
 	var ports []string
 	for range 2 {
 		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
@@ -83,6 +84,21 @@ func (s *session) count() int {
 	return len(s.records)
 }
 
+// waitFor waits until there are n lines.
+func (s *session) waitFor(t *testing.T, n int) {
+	t.Helper()
+	if assert.Eventually(t, func() bool { return s.count() == n }, 20*time.Second, 5*time.Millisecond) {
+		return
+	}
+	for name, lines := range s.texts() {
+		t.Logf("%s has %d lines, %d different ones", name, len(lines), len(slices.Compact(lines)))
+	}
+	for _, f := range s.input.Status() {
+		t.Logf("%+v", f)
+	}
+	t.FailNow()
+}
+
 func (s *session) stop() {
 	s.cancel()
 	<-s.ended
@@ -120,7 +136,7 @@ func (k *kubelet) write(n int) {
 	f, err := os.OpenFile(filepath.Join(k.dir, "0.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	require.NoError(k.t, err)
 	for range n {
-		text := fmt.Sprintf("line %06d", k.lines)
+		text := k.line(k.lines)
 		if k.lines%5 == 0 { // the runtime has cut it
 			_, err = fmt.Fprintf(f, "%sstdout P %s\n%sstdout F %s\n", at, text[:7], at, text[7:])
 		} else {
@@ -153,9 +169,15 @@ func (k *kubelet) rotate() {
 	k.rotated = append(k.rotated, to)
 }
 
+// line is one that no other container writes: files that begin alike and have the
+// inode of one that is gone are taken for it.
+func (k *kubelet) line(i int) string {
+	return fmt.Sprintf("line %06d of %s", i, filepath.Base(filepath.Dir(k.dir))+"/"+filepath.Base(k.dir))
+}
+
 func (k *kubelet) want() (lines []string) {
 	for i := range k.lines {
-		lines = append(lines, fmt.Sprintf("line %06d", i))
+		lines = append(lines, k.line(i))
 	}
 	return lines
 }
@@ -188,7 +210,7 @@ func TestRun_PodsComeRotateRestartAndGo(t *testing.T) {
 			k.write(20)
 		}
 	}
-	require.Eventually(t, func() bool { return s.count() == cart.lines }, 20*time.Second, 5*time.Millisecond)
+	s.waitFor(t, cart.lines)
 	require.Equal(t, map[string][]string{"shop/cart-7f9/app": cart.want()}, s.texts())
 	require.Equal(t, "0b1c", s.records[0]["k8s.pod.uid"])
 	require.Equal(t, "0", s.records[0]["k8s.container.restart_count"])
@@ -216,7 +238,7 @@ func TestRun_PodsComeRotateRestartAndGo(t *testing.T) {
 	}, 20*time.Second, time.Millisecond)
 	require.NoError(t, os.RemoveAll(filepath.Dir(job.dir)))
 	close(s.opened)
-	require.Eventually(t, func() bool { return s.count() == cart.lines-before+job.lines }, 20*time.Second, 5*time.Millisecond)
+	s.waitFor(t, cart.lines-before+job.lines)
 	require.Equal(t, map[string][]string{"shop/cart-7f9/app": cart.want()[before:], "shop/job/main": job.want()}, s.texts())
 	s.stop()
 	require.NoError(t, store.Close())

@@ -10,6 +10,7 @@ import (
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/plugins/input/containers"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
+	"github.com/wasmtail/wasmtail/plugins/input/httpin"
 	"github.com/wasmtail/wasmtail/plugins/input/mysqlquery"
 	"github.com/wasmtail/wasmtail/plugins/output/elasticsearch"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
@@ -34,6 +35,7 @@ func Standard() agent.Plugins {
 	return agent.Plugins{
 		Inputs: map[string]agent.InputPlugin{
 			"containers": {Config: func() any { return new(containers.Config) }, Build: containerLogs, Once: containersOnce},
+			"http":       {Config: func() any { return new(httpin.Config) }, Build: requests},
 			"files":      {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
 			"mysql":      {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
 		},
@@ -98,6 +100,10 @@ func containerLogs(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	return containers.New(*settings.(*containers.Config), containers.Env{
 		Checkpoints: env.Checkpoints, Pipeline: env.Pipeline, Readers: env.Readers, OpenFilesMax: env.OpenFilesMax, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, SpoolDir: env.SpoolDir, Estate: env.Estate, Lost: env.Lost, Log: env.Log,
 	})
+}
+
+func requests(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return httpin.New(*settings.(*httpin.Config), httpin.Env{Pipeline: env.Pipeline, BatchBytes: int(env.Batch.Size), Log: env.Log})
 }
 
 func file(settings any, env agent.OutputEnv) (pipeline.Output, error) {

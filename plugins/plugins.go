@@ -9,6 +9,7 @@ import (
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
 	"github.com/wasmtail/wasmtail/plugins/input/mysqlquery"
+	"github.com/wasmtail/wasmtail/plugins/input/syslog"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
 	"github.com/wasmtail/wasmtail/plugins/output/logservice"
 	"github.com/wasmtail/wasmtail/plugins/processor/delimiter"
@@ -26,8 +27,9 @@ import (
 func Standard() agent.Plugins {
 	return agent.Plugins{
 		Inputs: map[string]agent.InputPlugin{
-			"files": {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
-			"mysql": {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
+			"files":  {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
+			"mysql":  {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
+			"syslog": {Config: func() any { return new(syslog.Config) }, Build: syslogMessages},
 		},
 		Processors: map[string]agent.ProcessorPlugin{
 			"delimiter": processor(delimiter.New),
@@ -71,6 +73,12 @@ func files(settings any, env agent.InputEnv) (pipeline.Input, error) {
 func mysql(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	return mysqlquery.New(*settings.(*mysqlquery.Config), mysqlquery.Env{
 		Pipeline: env.Pipeline, Checkpoints: env.Checkpoints, BatchBytes: int(env.Batch.Size), Log: env.Log,
+	})
+}
+
+func syslogMessages(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return syslog.New(*settings.(*syslog.Config), syslog.Env{
+		Pipeline: env.Pipeline, Lanes: env.Readers, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, Log: env.Log,
 	})
 }
 

@@ -3,12 +3,14 @@ package plugins
 
 import (
 	"io"
+	"os"
 
 	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
 	"github.com/wasmtail/wasmtail/plugins/input/mysqlquery"
+	"github.com/wasmtail/wasmtail/plugins/input/stdin"
 	"github.com/wasmtail/wasmtail/plugins/input/syslog"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
 	"github.com/wasmtail/wasmtail/plugins/output/logservice"
@@ -29,6 +31,7 @@ func Standard() agent.Plugins {
 		Inputs: map[string]agent.InputPlugin{
 			"files":  {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
 			"mysql":  {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
+			"stdin":  {Config: func() any { return new(stdin.Config) }, Build: standardInput, Once: onceStandardInput},
 			"syslog": {Config: func() any { return new(syslog.Config) }, Build: syslogMessages},
 		},
 		Processors: map[string]agent.ProcessorPlugin{
@@ -82,12 +85,22 @@ func syslogMessages(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	})
 }
 
+func standardInput(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return stdin.New(*settings.(*stdin.Config), stdin.Env{
+		Pipeline: env.Pipeline, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, Log: env.Log, File: os.Stdin,
+	}), nil
+}
+
 func file(settings any, env agent.OutputEnv) (pipeline.Output, error) {
 	return fileout.New(*settings.(*fileout.Config), env.Hostname)
 }
 
 func logService(settings any, env agent.OutputEnv) (pipeline.Output, error) {
 	return logservice.New(*settings.(*logservice.Config), logservice.Env{AgentID: env.AgentID, Hostname: env.Hostname, Version: env.Version, Wire: env.Wire})
+}
+
+func onceStandardInput(settings any, r io.Reader, emit func(*record.Batch) error) error {
+	return filelog.Once(filelog.Config{MaxRecordSize: settings.(*stdin.Config).MaxRecordSize}, r, emit)
 }
 
 func once(settings any, r io.Reader, emit func(*record.Batch) error) error {

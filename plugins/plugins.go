@@ -9,6 +9,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
+	"github.com/wasmtail/wasmtail/plugins/input/journald"
 	"github.com/wasmtail/wasmtail/plugins/input/mysqlquery"
 	"github.com/wasmtail/wasmtail/plugins/input/stdin"
 	"github.com/wasmtail/wasmtail/plugins/input/syslog"
@@ -29,10 +30,11 @@ import (
 func Standard() agent.Plugins {
 	return agent.Plugins{
 		Inputs: map[string]agent.InputPlugin{
-			"files":  {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
-			"mysql":  {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
-			"stdin":  {Config: func() any { return new(stdin.Config) }, Build: standardInput, Once: onceStandardInput},
-			"syslog": {Config: func() any { return new(syslog.Config) }, Build: syslogMessages},
+			"files":    {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
+			"journald": {Config: func() any { return new(journald.Config) }, Build: journal},
+			"mysql":    {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
+			"stdin":    {Config: func() any { return new(stdin.Config) }, Build: standardInput, Once: onceStandardInput},
+			"syslog":   {Config: func() any { return new(syslog.Config) }, Build: syslogMessages},
 		},
 		Processors: map[string]agent.ProcessorPlugin{
 			"delimiter": processor(delimiter.New),
@@ -83,6 +85,12 @@ func syslogMessages(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	return syslog.New(*settings.(*syslog.Config), syslog.Env{
 		Pipeline: env.Pipeline, Lanes: env.Readers, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, Log: env.Log,
 	})
+}
+
+func journal(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return journald.New(*settings.(*journald.Config), journald.Env{
+		Pipeline: env.Pipeline, Checkpoints: env.Checkpoints, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, Log: env.Log,
+	}), nil
 }
 
 func standardInput(settings any, env agent.InputEnv) (pipeline.Input, error) {

@@ -243,6 +243,7 @@ func (a *agent) run(ctx context.Context) error {
 	r := runner{soft: soft, hard: hard, fail: stopSoft}
 	r.start(a.active, set{})
 	a.attend(r)
+	saver.Go(func() { a.beat(saving) }) // what was read may take long to deliver
 	for _, p := range a.active.pipelines {
 		<-p.ended
 	}
@@ -253,15 +254,43 @@ func (a *agent) run(ctx context.Context) error {
 	for _, o := range a.active.outlets {
 		<-o.ended
 	}
-	if ctx.Err() == nil {
-		return context.Cause(soft)
+	if err := context.Cause(soft); ctx.Err() == nil && err != nil {
+		return err
 	}
 	a.o.Log.Info("stopped")
 	return nil
 }
 
+// beat shows that the agent lives while it delivers what was read.
+func (a *agent) beat(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if a.o.Alive != nil {
+				a.o.Alive()
+			}
+		}
+	}
+}
+
+// inputsEnded is true when every input has come to an end of its own.
+func (a *agent) inputsEnded() bool {
+	for _, p := range a.active.pipelines {
+		select {
+		case <-p.ended:
+		default:
+			return false
+		}
+	}
+	return len(a.active.pipelines) > 0
+}
+
 // attend answers reloads and exhaustion, and shows that the agent lives, until it
-// is to stop.
+// is to stop, or all its inputs have ended.
 func (a *agent) attend(r runner) {
 	beat := time.NewTicker(time.Second)
 	defer beat.Stop()
@@ -271,6 +300,9 @@ func (a *agent) attend(r runner) {
 		case <-beat.C:
 			if a.o.Alive != nil {
 				a.o.Alive()
+			}
+			if a.inputsEnded() {
+				return
 			}
 		case reason := <-a.exhausted:
 			r.fail(reason)

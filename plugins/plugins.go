@@ -3,6 +3,7 @@ package plugins
 
 import (
 	"io"
+	"os"
 
 	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/dispatch"
@@ -11,7 +12,10 @@ import (
 	"github.com/wasmtail/wasmtail/plugins/input/containers"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
 	"github.com/wasmtail/wasmtail/plugins/input/httpin"
+	"github.com/wasmtail/wasmtail/plugins/input/journald"
 	"github.com/wasmtail/wasmtail/plugins/input/mysqlquery"
+	"github.com/wasmtail/wasmtail/plugins/input/stdin"
+	"github.com/wasmtail/wasmtail/plugins/input/syslog"
 	"github.com/wasmtail/wasmtail/plugins/output/elasticsearch"
 	"github.com/wasmtail/wasmtail/plugins/output/fileout"
 	"github.com/wasmtail/wasmtail/plugins/output/httpout"
@@ -37,7 +41,10 @@ func Standard() agent.Plugins {
 			"containers": {Config: func() any { return new(containers.Config) }, Build: containerLogs, Once: containersOnce},
 			"http":       {Config: func() any { return new(httpin.Config) }, Build: requests},
 			"files":      {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
+			"journald":   {Config: func() any { return new(journald.Config) }, Build: journal},
 			"mysql":      {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
+			"stdin":      {Config: func() any { return new(stdin.Config) }, Build: standardInput, Once: onceStandardInput},
+			"syslog":     {Config: func() any { return new(syslog.Config) }, Build: syslogMessages},
 		},
 		Processors: map[string]agent.ProcessorPlugin{
 			"delimiter": processor(delimiter.New),
@@ -106,12 +113,34 @@ func requests(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	return httpin.New(*settings.(*httpin.Config), httpin.Env{Pipeline: env.Pipeline, BatchBytes: int(env.Batch.Size), Log: env.Log})
 }
 
+func syslogMessages(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return syslog.New(*settings.(*syslog.Config), syslog.Env{
+		Pipeline: env.Pipeline, Lanes: env.Readers, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, Log: env.Log,
+	})
+}
+
+func journal(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return journald.New(*settings.(*journald.Config), journald.Env{
+		Pipeline: env.Pipeline, Checkpoints: env.Checkpoints, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, Log: env.Log,
+	}), nil
+}
+
+func standardInput(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return stdin.New(*settings.(*stdin.Config), stdin.Env{
+		Pipeline: env.Pipeline, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, Log: env.Log, File: os.Stdin,
+	}), nil
+}
+
 func file(settings any, env agent.OutputEnv) (pipeline.Output, error) {
 	return fileout.New(*settings.(*fileout.Config), env.Hostname)
 }
 
 func logService(settings any, env agent.OutputEnv) (pipeline.Output, error) {
 	return logservice.New(*settings.(*logservice.Config), logservice.Env{AgentID: env.AgentID, Hostname: env.Hostname, Version: env.Version, Wire: env.Wire})
+}
+
+func onceStandardInput(settings any, r io.Reader, emit func(*record.Batch) error) error {
+	return filelog.Once(filelog.Config{MaxRecordSize: settings.(*stdin.Config).MaxRecordSize}, r, emit)
 }
 
 func once(settings any, r io.Reader, emit func(*record.Batch) error) error {

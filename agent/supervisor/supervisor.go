@@ -40,6 +40,12 @@ type Options struct {
 	Log *logrus.Logger
 	// Stdout is given to the worker; nil is none.
 	Stdout *os.File
+	// Stdin is given to each worker, which reads on where the one before was; nil is
+	// none.
+	Stdin *os.File
+	// DoneCode is the exit code of a worker that has nothing more to do: Run ends with
+	// 0. 0 is none.
+	DoneCode int
 	// StopTimeout is how long a worker may take to end once it was asked to.
 	StopTimeout time.Duration
 	// StuckAfter is how long a worker may be silent before it counts as stuck. It
@@ -95,6 +101,9 @@ func Run(ctx context.Context, o Options) (exitCode int, err error) {
 		} else {
 			s.watch(ctx, w)
 			ended = time.Now()
+			if s.DoneCode != 0 && w.exitCode() == s.DoneCode {
+				return 0, nil
+			}
 			if s.stopping || !s.readyOnce && !w.crashed() {
 				return s.lastCode(w), nil
 			}

@@ -48,6 +48,9 @@ func (s *supervisor) start() (*worker, error) {
 	if s.Stdout != nil {
 		w.cmd.Stdout = s.Stdout // the worker has it to itself, and waits for its reader by itself
 	}
+	if s.Stdin != nil {
+		w.cmd.Stdin = s.Stdin
+	}
 	w.cmd.ExtraFiles = []*os.File{pulse, leash}
 	w.cmd.SysProcAttr = childAttributes()
 	// What a worker's own children still hold of its output is not waited for.

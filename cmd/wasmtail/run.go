@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/supervisor"
@@ -28,6 +29,9 @@ const (
 	// stuckAfter is how long a worker may be silent. A reload takes seconds, and
 	// compiling a module half a minute at most.
 	stuckAfter = time.Minute
+	// exitDone tells the supervisor that all inputs of its worker have ended. It is the
+	// exit code of no command, and none that a signal makes.
+	exitDone = 100
 	// workerName is what the worker is called in the list of processes.
 	workerName = "wasmtail-worker"
 	// ranWell is how long a worker must have run for the next pause to be short.
@@ -62,7 +66,8 @@ func runCommand() *cobra.Command {
 		Long: `Run the agent with a configuration, in a process of its own that is started
 again when it dies or is stuck. SIGHUP reads the configuration again. SIGTERM
 delivers what was read, for at most eight seconds, and ends both processes; a
-second one ends them at once.`,
+second one ends them at once. When all its inputs have ended by themselves, as
+stdin does, it delivers what was read and ends with 0.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, err := f.load()
@@ -122,7 +127,7 @@ func supervise(ctx context.Context, file *config.File, f *runFlags) error {
 	}
 	code, err := supervisor.Run(context.WithoutCancel(ctx), supervisor.Options{
 		Command: []string{self, "run", "--worker", "-c", f.config, "--log-format", format},
-		Name:    workerName, Dir: file.DataDir, Version: version, Log: log, Stdout: os.Stdout,
+		Name:    workerName, Dir: file.DataDir, Version: version, Log: log, Stdout: os.Stdout, Stdin: pipedInput(), DoneCode: exitDone,
 		StopTimeout: stopTimeout + 2*time.Second, StuckAfter: f.stuckAfter, RanWell: f.ranWell,
 		FaultyCode: exitConfig, Signals: signals,
 	})
@@ -156,7 +161,20 @@ func runWorker(ctx context.Context, file *config.File, f *runFlags) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	o.Reload = hangup
-	return runAgent(ctx, o)
+	err := runAgent(ctx, o)
+	if err == nil && f.asWorker && ctx.Err() == nil { // its inputs have ended, and nobody has asked it to
+		return &exitError{code: exitDone}
+	}
+	return err
+}
+
+// pipedInput is standard input, unless it is a terminal: one would stop a worker, which
+// is not in its foreground, for reading from it.
+func pipedInput() *os.File {
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		return nil
+	}
+	return os.Stdin
 }
 
 // untilGone is a context that ends when the supervisor is gone. The process then

@@ -140,12 +140,15 @@ func (d *decoder) checkPipeline(root *node, name string, p *Pipeline, known []st
 
 // checkTogether lets plugins check their settings beside the rest of the file.
 func (d *decoder) checkTogether(root *node, name string, file *File) {
+	blocks := map[string]Block{fmt.Sprintf("pipelines.%s.input", name): file.Pipelines[name].Input}
 	for i, block := range file.Pipelines[name].Processors {
-		v, ok := block.Config.(FileValidator)
+		blocks[fmt.Sprintf("pipelines.%s.processors[%d]", name, i)] = block
+	}
+	for _, path := range slices.Sorted(maps.Keys(blocks)) {
+		v, ok := blocks[path].Config.(FileValidator)
 		if !ok {
 			continue
 		}
-		path := fmt.Sprintf("pipelines.%s.processors[%d]", name, i)
 		v.ValidateIn(file, func(key, problem string) {
 			if at := join(path, key); !d.faulted[at] {
 				d.fault(d.placeOf(at, root.at), at, "%s", problem)

@@ -150,6 +150,11 @@ var (
 		Labels: []Label{pipelineLabel, {"reason", "why an input could not take it: full, oversize, malformed, limit, idle, unauthorised"}},
 		Help:   "Messages and requests that an input without files could not take. Those over a connection are refused and their sender is told; datagrams are gone.",
 	}
+	InputSplit = Metric{
+		Name: "wasmtail_input_split_total", Kind: Counter,
+		Labels: []Label{pipelineLabel},
+		Help:   "Messages of an input without files that are longer than it allows, and were delivered in pieces.",
+	}
 	ConfigRefused = Metric{
 		Name: "wasmtail_config_refused", Kind: Gauge,
 		Help: "1 while a newer configuration than the one that runs was refused.",
@@ -255,7 +260,7 @@ var (
 var (
 	Agent = []*Metric{
 		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost, &WireBytes, &PipelineWireBytes, &LostBytes,
-		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LedgerMismatch, &InputDropped, &LimitUsed, &LimitMax, &LimitWaited,
+		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LedgerMismatch, &InputDropped, &InputSplit, &LimitUsed, &LimitMax, &LimitWaited,
 	}
 	Hub = []*Metric{
 		&HubRequests, &HubRecords, &HubBodyBytes, &HubRawBytes,

@@ -110,7 +110,7 @@ func FuzzSplitter(f *testing.F) {
 		}
 		got := cut(bytes.NewReader(in))
 		require.Equal(t, got, cut(iotest.OneByteReader(bytes.NewReader(in))))
-		require.Equal(t, strings.ReplaceAll(string(in), "\r\n", "\n"), strings.ReplaceAll(strings.Join(got, "\n"), "\r\n", "\n"))
+		require.Equal(t, strings.ReplaceAll(string(in), "\r", ""), strings.ReplaceAll(strings.Join(got, "\n"), "\r", ""))
 	})
 }
 

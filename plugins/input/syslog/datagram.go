@@ -59,6 +59,7 @@ func (l *listener) receive(ctx, work context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot set the receive buffer: %w", err)
 	}
+	l.granted.Store(int64(granted))
 	log := l.log().WithField("granted_bytes", granted)
 	if granted < asked {
 		log.WithField("receive_buffer", asked).Warn("the system keeps less for datagrams than it was asked to; raise net.core.rmem_max, or give CAP_NET_ADMIN")

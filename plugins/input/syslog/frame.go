@@ -119,14 +119,14 @@ func (f *framer) nextCounted(have []byte) (frame, error) {
 			n = n*10 + int(have[digits]-'0')
 			digits++
 		}
-		if digits == len(have) && digits < digitsMax {
+		if digits == len(have) {
 			return frame{}, errMore
 		}
 		if digits == 0 && (have[0] == '\n' || have[0] == 0) { // some end their messages all the same
 			f.start++
 			return frame{}, nil
 		}
-		if digits == 0 || digits == len(have) || have[digits] != ' ' {
+		if digits == 0 || have[digits] != ' ' {
 			return frame{}, errLength
 		}
 		f.start += digits + 1

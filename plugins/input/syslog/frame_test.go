@@ -78,6 +78,7 @@ func FuzzFramer(f *testing.F) {
 	f.Add([]byte("<1>a\n<1>b\r\n\n<1>c"), 3)
 	f.Add([]byte("4 <1>a5 <1>b\n3 abc"), 7)
 	f.Add([]byte("24 <123456789abcdefghijklmn4 <1>b"), 10)
+	f.Add([]byte("24 000000000000000000000000000000000 "), 51) // a length that a read cuts
 	f.Fuzz(func(t *testing.T, in []byte, longest int) {
 		longest = 8 + max(longest, -longest)%100
 		if longest < 8 {

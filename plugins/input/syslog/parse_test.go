@@ -162,6 +162,7 @@ var lines5424 = []string{
 	`<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 - - %% It's time to make the do-nuts.`,
 	`<165>1 2003-10-11T22:14:15.003Z h evntslog - ID47 [exampleSDID@32473 iut="3" eventSource="Application" eventID="1011"][examplePriority@32473 class="high"] An application`,
 	`<165>1 - - - - - [a@1 x="\"q\" \] \\"]`, `<0>1 - - - - - -`, `<191>999 - a b c d - m`,
+	`<0>1 0000-01-01T00:00:00+00:00 0 0 0 0 -`,
 	"<165>1 - - - - - - \xef\xbb\xbfbom",
 }
 

@@ -111,10 +111,13 @@ func parseRFC3339(s []byte) (nanos int64, ok bool) {
 	}
 	part, n := fraction(s[19:])
 	offset, ok := zoneOffset(s[19+n:])
-	t := time.Date(year, time.Month(month), day, 0, 0, seconds-offset, 0, time.UTC)
-	if !ok || day > daysOf(year, time.Month(month)) || year < 1678 || year > 2261 {
-		return 0, false // beyond these years, nanoseconds do not fit
+	if !ok || day > daysOf(year, time.Month(month)) {
+		return 0, false
 	}
+	if year < 1678 || year > 2261 {
+		return 0, true // nanoseconds do not fit: it is not known
+	}
+	t := time.Date(year, time.Month(month), day, 0, 0, seconds-offset, 0, time.UTC)
 	return t.UnixNano() + part, true
 }
 

@@ -56,6 +56,7 @@ type listener struct {
 	stream  atomic.Pointer[intake.Stream]
 	desks   []*desk
 	bound   atomic.Pointer[string] // the address it has, nil while it has none
+	granted atomic.Int64           // bytes that the system keeps of datagrams
 	peers   atomic.Int64
 	dropped atomic.Int64
 	failure atomic.Pointer[string]

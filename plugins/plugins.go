@@ -12,6 +12,7 @@ import (
 	"github.com/wasmtail/wasmtail/plugins/input/containers"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
 	"github.com/wasmtail/wasmtail/plugins/input/httpin"
+	"github.com/wasmtail/wasmtail/plugins/input/httppoll"
 	"github.com/wasmtail/wasmtail/plugins/input/journald"
 	"github.com/wasmtail/wasmtail/plugins/input/mysqlquery"
 	"github.com/wasmtail/wasmtail/plugins/input/stdin"
@@ -40,6 +41,7 @@ func Standard() agent.Plugins {
 		Inputs: map[string]agent.InputPlugin{
 			"containers": {Config: func() any { return new(containers.Config) }, Build: containerLogs, Once: containersOnce},
 			"http":       {Config: func() any { return new(httpin.Config) }, Build: requests},
+			"http_poll":  {Config: func() any { return new(httppoll.Config) }, Build: polls},
 			"files":      {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
 			"journald":   {Config: func() any { return new(journald.Config) }, Build: journal},
 			"mysql":      {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
@@ -111,6 +113,10 @@ func containerLogs(settings any, env agent.InputEnv) (pipeline.Input, error) {
 
 func requests(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	return httpin.New(*settings.(*httpin.Config), httpin.Env{Pipeline: env.Pipeline, BatchBytes: int(env.Batch.Size), Log: env.Log})
+}
+
+func polls(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return httppoll.New(*settings.(*httppoll.Config), httppoll.Env{Pipeline: env.Pipeline, BatchBytes: int(env.Batch.Size), Log: env.Log})
 }
 
 func syslogMessages(settings any, env agent.InputEnv) (pipeline.Input, error) {

@@ -11,6 +11,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,8 +57,10 @@ type Config struct {
 	ResponseBytesMax int
 }
 
-// Request is one POST.
+// Request is one POST, or another method's.
 type Request struct {
+	// Method is POST if it is empty.
+	Method string
 	// Path is escaped, and starts with a slash. RawQuery is without its "?".
 	Path, RawQuery string
 	// Host, with optional port, takes the place of the endpoint's, for the
@@ -207,7 +210,7 @@ func (c *Client) request(ctx context.Context, r Request, sent *bodies) (*http.Re
 		header.Set("User-Agent", c.userAgent)
 	}
 	req := (&http.Request{
-		Method: http.MethodPost, URL: &u, Host: u.Host, Header: header,
+		Method: cmp.Or(r.Method, http.MethodPost), URL: &u, Host: u.Host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: int64(len(r.Body)),
 		Body:          http.NoBody,

@@ -407,14 +407,17 @@ func (a *agent) buildOutlet(name string, file *config.File) (*pipeline.Outlet, e
 	})
 }
 
-// noDrops makes the counter of what the input of a pipeline could not take, so that
-// its first has a rate.
+// noDrops makes the counters of what the input of a pipeline could not take as it
+// came, so that their first has a rate.
 func noDrops(pipeline string) error {
 	dropped, err := telemetry.InputDropped.Counter()
-	if err != nil {
+	split, splitErr := telemetry.InputSplit.Counter()
+	if err := errors.Join(err, splitErr); err != nil {
 		return fmt.Errorf("cannot make the metrics of the input of pipeline %s: %w", pipeline, err)
 	}
-	dropped.Add(context.Background(), 0, metric.WithAttributes(attribute.String("pipeline", pipeline), attribute.String("reason", "full")))
+	label := attribute.String("pipeline", pipeline)
+	dropped.Add(context.Background(), 0, metric.WithAttributes(label, attribute.String("reason", "full")))
+	split.Add(context.Background(), 0, metric.WithAttributes(label))
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasmtail/wasmtail/agent/intake"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/config"
 )
@@ -156,4 +157,44 @@ func TestConfig_Faults(t *testing.T) {
 		c.Validate(func(key, _ string) { got = append(got, key) })
 		require.Equal(t, []string{want}, got)
 	}
+}
+
+// FuzzAdd: whatever an answer is, its record says it, and no field is lost.
+func FuzzAdd(f *testing.F) {
+	f.Add(200, []byte("up"), false, "")
+	f.Add(500, []byte("\xff\x00"), true, "")
+	f.Add(0, []byte{}, false, "refused")
+	var c Config
+	config.Defaults(&c)
+	c.URLs, c.Match = []string{"http://h/"}, "up|\\xff"
+	in, err := New(c, Env{Pipeline: "p"})
+	require.NoError(f, err)
+	got := map[string]string{}
+	stream, err := intake.Open(intake.Config{Pipeline: "p", Name: "x", BatchBytes: 1 << 20, Emit: func(_ context.Context, d pipeline.Delivery) error {
+		clear(got)
+		for _, field := range d.Batch.Records[0].Fields {
+			got[string(field.Name)] = string(field.Value)
+		}
+		d.Batch.Release()
+		d.Done(nil)
+		return nil
+	}})
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, status int, body []byte, more bool, failure string) {
+		a := answer{status: status, body: body, more: more}
+		if failure != "" {
+			a = answer{err: errors.New(failure)}
+		}
+		b := stream.Batcher(0)
+		in.polled[0].add(b, &a)
+		require.NoError(t, b.Flush(t.Context(), nil, nil))
+		if failure != "" {
+			require.Equal(t, failure, got["error"])
+			return
+		}
+		require.Equal(t, string(body), got["content"])
+		require.Equal(t, strconv.Itoa(status), got["status"])
+		require.Equal(t, more, got["body_cut"] == "true")
+		require.Contains(t, got, "match")
+	})
 }

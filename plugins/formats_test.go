@@ -94,7 +94,7 @@ func golden(r *record.Record) string {
 }
 
 // untimed are the formats whose lines have no time that can be relied on.
-var untimed = []string{"json", "logfmt", "java_exception", "python_traceback", "go_panic", "node_exception", "dotnet_exception"}
+var untimed = []string{"json", "logfmt", "java_exception", "python_traceback", "go_panic", "node_exception", "dotnet_exception", "python_basic"}
 
 // TestFormats_MakeTheirGoldenRecords runs the sample of each format through the
 // processors that it names.

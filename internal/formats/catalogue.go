@@ -33,6 +33,10 @@ type entry struct {
 	Refines []string `yaml:"refines"`
 	// Multiline is there where records may have several lines.
 	Multiline Multiline `yaml:"multiline"`
+	// BodyLines is how many further lines a record may have, on average, that are
+	// not indented, where Multiline has a start; 0 stands for bodyLines. With more
+	// of them, what follows is taken for some other text.
+	BodyLines int `yaml:"body_lines"`
 	// Processors is the YAML list that takes a record apart.
 	Processors string `yaml:"processors"`
 	// Sample are lines of this format, none of them anybody's.
@@ -131,7 +135,10 @@ func parse(text []byte) (f *Format, refines []string, err error) {
 	if e.Description == "" || e.URL == "" || e.Processors == "" || e.Sample == "" {
 		return nil, nil, fmt.Errorf("description, url, processors and sample are required")
 	}
-	f = &Format{Description: e.Description, URL: e.URL, Multiline: e.Multiline, Processors: e.Processors, Sample: e.Sample}
+	if e.BodyLines == 0 {
+		e.BodyLines = bodyLines
+	}
+	f = &Format{bodyLines: e.BodyLines, Description: e.Description, URL: e.URL, Multiline: e.Multiline, Processors: e.Processors, Sample: e.Sample}
 	if f.line, err = pattern.Compile(e.Detect); err != nil || e.Detect == "" {
 		return nil, nil, fmt.Errorf("detect %q: %w", e.Detect, err)
 	}

@@ -34,6 +34,7 @@ type Format struct {
 
 	line          *pattern.Regexp // matches a line that begins a record
 	start, goesOn *pattern.Regexp // those of Multiline, nil for none
+	bodyLines     int             // see entry
 	refines       map[string]bool // the formats that this one is to be preferred to
 }
 
@@ -75,6 +76,10 @@ const (
 	// where all that does not begin one goes on with it: otherwise the first line
 	// would claim any file.
 	startsMin = 20
+	// bodyLines is how many lines go on with a record without being indented, on
+	// average: stack traces have some, and most records have none. What has more is
+	// a mixture, as the journal of several programs.
+	bodyLines = 1
 )
 
 // Detect recognises the format of a file from its first bytes: the best of Rank,
@@ -128,23 +133,26 @@ func Rank(sample []byte) []Result {
 
 // confidence is the share of lines that fit, 0 where too few begin a record.
 func (f *Format) confidence(lines [][]byte) float64 {
-	fit, starts := 0, 0
-	for i, line := range lines {
+	starts, indented, others, missed := 0, 0, 0, 0
+	for _, line := range lines {
 		switch {
 		case f.line.Match(line):
-			fit++
 			starts++
-		case starts > 0 && f.continues(line):
-			fit++
+		case starts == 0 || !f.continues(line):
+			missed++
+		case f.start == nil || line[0] == ' ' || line[0] == '\t':
+			indented++
+		default:
+			others++
 		}
-		if missed := i + 1 - fit; missed*4 > len(lines) {
+		if missed*4 > len(lines) {
 			return 0
 		}
 	}
 	if starts == 0 || f.start != nil && starts*startsMin < len(lines) {
 		return 0
 	}
-	return float64(fit) / float64(len(lines))
+	return float64(starts+indented+min(others, starts*f.bodyLines)) / float64(len(lines))
 }
 
 // continues reports whether a line that does not look like the first of a record

@@ -71,8 +71,10 @@ func TestWhatIsNoLogIsPlain(t *testing.T) {
 		"xml":         "<?xml version=\"1.0\"?>\n<a><b>1</b></a>\n",
 		"numbers":     "1 2 3 4 5 6 7\n8 9 10 11 12 13 14\n",
 		"diff":        "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n",
-		"mail":        "From: a@shop.example\nTo: b@shop.example\nSubject: Error: no stock\n\nHello,\n",
-		"one date":    "2026-03-12 08:15:02,123 [main] INFO  started\n" + strings.Repeat("and then much that is of no kind\n", 100),
+		"a mixture": strings.Repeat("I0312 08:15:02.123456    1234 controller.go:88] synced 12 items\nXMT: Solicit on eth0, interval 117950ms.\n"+
+			"time=\"2026-03-12T08:15:02Z\" level=info msg=started\naudit: backlog limit exceeded\n", 20),
+		"mail":     "From: a@shop.example\nTo: b@shop.example\nSubject: Error: no stock\n\nHello,\n",
+		"one date": "2026-03-12 08:15:02,123 [main] INFO  started\n" + strings.Repeat("and then much that is of no kind\n", 100),
 	} {
 		got := Detect([]byte(text))
 		require.Equal(t, Plain, got.Name, name)

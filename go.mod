@@ -3,6 +3,7 @@ module github.com/wasmtail/wasmtail
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/VictoriaMetrics/VictoriaMetrics v1.121.0
 	github.com/VictoriaMetrics/easyproto v1.1.3
 	github.com/bmatcuk/doublestar/v4 v4.10.4
@@ -51,7 +52,6 @@ require (
 )
 
 require (
-	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/VictoriaMetrics/metrics v1.45.0 // indirect
 	github.com/VictoriaMetrics/metricsql v0.84.6 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect

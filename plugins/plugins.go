@@ -9,6 +9,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent/dispatch"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/plugins/input/binlog"
 	"github.com/wasmtail/wasmtail/plugins/input/containers"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
 	"github.com/wasmtail/wasmtail/plugins/input/httpin"
@@ -39,14 +40,15 @@ import (
 func Standard() agent.Plugins {
 	return agent.Plugins{
 		Inputs: map[string]agent.InputPlugin{
-			"containers": {Config: func() any { return new(containers.Config) }, Build: containerLogs, Once: containersOnce},
-			"http":       {Config: func() any { return new(httpin.Config) }, Build: requests},
-			"http_poll":  {Config: func() any { return new(httppoll.Config) }, Build: polls},
-			"files":      {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
-			"journald":   {Config: func() any { return new(journald.Config) }, Build: journal},
-			"mysql":      {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
-			"stdin":      {Config: func() any { return new(stdin.Config) }, Build: standardInput, Once: onceStandardInput},
-			"syslog":     {Config: func() any { return new(syslog.Config) }, Build: syslogMessages},
+			"containers":   {Config: func() any { return new(containers.Config) }, Build: containerLogs, Once: containersOnce},
+			"http":         {Config: func() any { return new(httpin.Config) }, Build: requests},
+			"http_poll":    {Config: func() any { return new(httppoll.Config) }, Build: polls},
+			"files":        {Config: func() any { return new(filelog.Config) }, Build: files, Once: once},
+			"journald":     {Config: func() any { return new(journald.Config) }, Build: journal},
+			"mysql":        {Config: func() any { return new(mysqlquery.Config) }, Build: mysql},
+			"mysql_binlog": {Config: func() any { return new(binlog.Config) }, Build: mysqlBinlog},
+			"stdin":        {Config: func() any { return new(stdin.Config) }, Build: standardInput, Once: onceStandardInput},
+			"syslog":       {Config: func() any { return new(syslog.Config) }, Build: syslogMessages},
 		},
 		Processors: map[string]agent.ProcessorPlugin{
 			"delimiter": processor(delimiter.New),
@@ -102,6 +104,12 @@ func files(settings any, env agent.InputEnv) (pipeline.Input, error) {
 func mysql(settings any, env agent.InputEnv) (pipeline.Input, error) {
 	return mysqlquery.New(*settings.(*mysqlquery.Config), mysqlquery.Env{
 		Pipeline: env.Pipeline, Checkpoints: env.Checkpoints, BatchBytes: int(env.Batch.Size), Log: env.Log,
+	})
+}
+
+func mysqlBinlog(settings any, env agent.InputEnv) (pipeline.Input, error) {
+	return binlog.New(*settings.(*binlog.Config), binlog.Env{
+		Pipeline: env.Pipeline, Checkpoints: env.Checkpoints, BatchBytes: int(env.Batch.Size), Linger: env.Batch.Wait, Lost: env.Lost, Log: env.Log,
 	})
 }
 

@@ -55,6 +55,7 @@ var columns = []struct {
 	{"VARCHAR(20) CHARACTER SET latin1", []string{"'né€'"}},
 	{"VARCHAR(20) CHARACTER SET gbk", []string{"'你好'"}},
 	{"VARCHAR(20) CHARACTER SET ucs2", []string{"'añ你'"}},
+	{"VARCHAR(20) COLLATE ucs2_uca1400_ai_ci", []string{"'añ你'"}},
 	{"CHAR(9) CHARACTER SET utf16", []string{"'a😀'"}},
 	{"VARCHAR(20) CHARACTER SET sjis", []string{"'日本'"}},
 	{"VARCHAR(3000)", []string{"REPEAT('x',3000)"}},

@@ -59,9 +59,19 @@ func (s *source) learn(ctx context.Context, c *Config) error {
 	return s.learnCharsets(ctx)
 }
 
+// learnCharsets asks for the character sets of collations. Since 10.10, MariaDB has
+// those of some only where any other server has no numbers.
 func (s *source) learnCharsets(ctx context.Context) error {
 	s.charsets = map[int]string{}
-	rows, err := s.db.QueryContext(ctx, "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL AND CHARACTER_SET_NAME IS NOT NULL")
+	err := s.collations(ctx, "COLLATIONS")
+	if err == nil && s.mariaDB {
+		_ = s.collations(ctx, "COLLATION_CHARACTER_SET_APPLICABILITY") // an older one
+	}
+	return err
+}
+
+func (s *source) collations(ctx context.Context, table string) error {
+	rows, err := s.db.QueryContext(ctx, "SELECT ID, CHARACTER_SET_NAME FROM information_schema."+table+" WHERE ID IS NOT NULL AND CHARACTER_SET_NAME IS NOT NULL")
 	if err != nil {
 		return fmt.Errorf("cannot ask the server %s for its collations: %w", s.address, err)
 	}

@@ -32,7 +32,7 @@ func TestMySQLAfterKills(t *testing.T) {
     logstore: rows
 `)
 	a.start(t)
-	random := rand.New(rand.NewPCG(1, 5)) //nolint:gosec // for a test
+	random := rand.New(rand.NewPCG(1, 5))
 	for round := range rounds {
 		from := round * inserts
 		m.Insert("shop.orders", from, from+inserts, func(i int) string { return fmt.Sprintf("%d, 0, 'order %d'", i, i) })

@@ -244,7 +244,16 @@ func (b *Batcher) AddSized(raw []byte, size int64) *record.Record {
 	return r
 }
 
-// Batch is the memory of the record that Add returned last.
+// AddOwn is Add for bytes that lie in the memory of Batch already: they are not copied.
+// They must not have been put there before the last Flush or Drop.
+func (b *Batcher) AddOwn(raw []byte) *record.Record {
+	r := b.open().AddOwn(raw)
+	r.Offset, r.Size = b.size, int64(len(raw))+1
+	b.size += r.Size
+	return r
+}
+
+// Batch is the memory of the record that Add returned last, or the next one will be in.
 func (b *Batcher) Batch() *record.Batch { return b.open() }
 
 func (b *Batcher) open() *record.Batch {

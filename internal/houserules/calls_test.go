@@ -15,7 +15,7 @@ var forbidden = []struct {
 	dirs  []string // where they may; a name that ends in / stands for all below
 	why   string
 }{
-	{"os", []string{"Exit"}, []string{"cmd/"}, "return an error: only a command ends the process"},
+	{"os", []string{"Exit"}, []string{"cmd/", "internal/realserver/collector"}, "return an error: only a command ends the process"},
 	{"log", []string{"Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln", "Print", "Printf", "Println"}, nil, "return an error, or log with telemetry"},
 	{"time", []string{"Sleep"}, nil, "wait for what you wait for"},
 	{

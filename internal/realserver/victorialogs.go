@@ -37,23 +37,34 @@ func Build(t testing.TB, pkg string) string {
 		require(t, err, "cannot read "+f)
 		require(t, durable.WriteFile(durable.OS{}, filepath.Join(dir, f), data), "cannot copy "+f)
 	}
+	return link(t, root, "-mod=mod", "-modfile="+filepath.Join(dir, "go.mod"), pkg)
+}
+
+// link returns the path of a command, built in a folder; args are what go run and go
+// build are given, the package last. Nothing of C is linked, as in the agent, so that
+// the cache has many of its parts.
+func link(t testing.TB, dir string, args ...string) string {
+	t.Helper()
+	pkg := args[len(args)-1]
+	tool := func(args ...string) ([]byte, error) {
+		cmd := exec.CommandContext(t.Context(), "go", args...) //nolint:gosec // of constants
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0")
+		cmd.Stderr = t.Output()
+		return cmd.Output()
+	}
 	// The command that go run starts is given to echo. What was just linked lies in
 	// a folder that is gone by then; the second time it is in the cache.
 	for range 2 {
-		cmd := exec.CommandContext(t.Context(), "go", "run", "-mod=mod", "-modfile="+filepath.Join(dir, "go.mod"), "-exec", "echo", pkg) //nolint:gosec // of constants
-		cmd.Dir = root
-		out, err := cmd.Output()
+		out, err := tool(append([]string{"run", "-exec", "echo"}, args...)...)
 		require(t, err, "cannot build "+pkg)
 		bin := strings.TrimSpace(string(out))
 		if _, err := os.Stat(bin); err == nil {
 			return bin
 		}
 	}
-	bin := filepath.Join(dir, "server")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-modfile="+filepath.Join(dir, "go.mod"), "-o", bin, pkg) //nolint:gosec // of constants
-	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
-	require(t, err, "cannot build "+pkg+": "+string(out))
+	bin := filepath.Join(t.TempDir(), "server")
+	_, err := tool(append([]string{"build", "-o", bin}, args...)...)
+	require(t, err, "cannot build "+pkg)
 	return bin
 }
 

@@ -13,7 +13,10 @@ import (
 
 // scratch is memory that decoding needs; it goes from one request to the next.
 type scratch struct {
+	buffers
 	json   fastjson.Parser
+	object object
+	items  [][]byte       // of an array at hand; parts of the request
 	fields []record.Field // of the record at hand; they point into the request, or text
 	text   []byte
 	times  *strptime.Parser
@@ -88,25 +91,33 @@ func (s *scratch) jsonField(name []byte, v *fastjson.Value) {
 // timeOf reads a time: a text of ISO 8601, or a number of seconds, milliseconds,
 // microseconds or nanoseconds since 1970. It is 0 for what is none.
 func (s *scratch) timeOf(v *fastjson.Value) int64 {
-	var text []byte
-	parser := s.epochs
 	switch v.Type() {
 	case fastjson.TypeString:
-		text, _ = v.StringBytes()
-		if len(text) > 4 && (text[4] == '-' || text[4] < '0' || text[4] > '9') {
-			parser = s.times
-		}
+		text, _ := v.StringBytes()
+		return s.textTime(text)
 	case fastjson.TypeNumber:
-		at := len(s.text)
-		text = v.MarshalTo(s.text)[at:]
-	default:
-		return 0
+		return s.numberTime(s.kept(v.MarshalTo))
 	}
-	t, err := parser.Parse(text, 0)
+	return 0
+}
+
+// textTime reads a time that is written as a text: one of ISO 8601, or a number.
+func (s *scratch) textTime(text []byte) int64 {
+	if len(text) > 4 && (text[4] == '-' || text[4] < '0' || text[4] > '9') {
+		return known(s.times.Parse(text, 0))
+	}
+	return s.numberTime(text)
+}
+
+// numberTime reads a number of seconds or parts of them since 1970.
+func (s *scratch) numberTime(text []byte) int64 { return known(s.epochs.Parse(text, 0)) }
+
+// known is a time, 0 if there is none.
+func known(time int64, err error) int64 {
 	if err != nil {
 		return 0
 	}
-	return t
+	return time
 }
 
 // appendHex and appendInt render values that are no text.

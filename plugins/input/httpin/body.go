@@ -2,23 +2,47 @@ package httpin
 
 import (
 	"bytes"
-	"compress/gzip"
-	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 
 	"github.com/golang/snappy"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/wasmtail/wasmtail/internal/config"
 )
 
-// readStep is how much of a body of unknown length is read at a time, and paid for.
-const readStep = 64 << 10
+const (
+	// readStep is how much of a body of unknown length is read at a time, and paid for.
+	readStep = 64 << 10
+	// keptBytes is the largest buffer that is kept for the next request: those of most
+	// senders are smaller, and what is kept is not paid for.
+	keptBytes = 1 << 20
+)
+
+// buffers are memory of bodies, and what inflates them; they go from one request to the
+// next.
+type buffers struct {
+	received, body []byte
+	gzip           *gzip.Reader
+	zstd           *zstd.Decoder
+}
+
+// keep takes a request's buffers back; what decoding has made of them is copied.
+func (b *buffers) keep(q *request) {
+	if cap(q.received) <= keptBytes {
+		b.received = q.received[:0]
+	}
+	if cap(q.inflated) <= keptBytes {
+		b.body = q.inflated[:0]
+	}
+}
 
 // hold takes memory for so many bytes, which end gives back.
 func (q *request) hold(n int64) error {
@@ -44,16 +68,16 @@ func (q *request) read(w http.ResponseWriter) error {
 		if err := q.hold(n); err != nil {
 			return err
 		}
-		q.received = make([]byte, n)
+		q.received = slices.Grow(q.scratch.received[:0], int(n))[:n]
 		_, err := io.ReadFull(in, q.received)
 		return q.readFailed(err)
 	}
-	for {
+	for q.received = q.scratch.received[:0]; ; {
 		if err := q.hold(readStep); err != nil {
 			return err
 		}
 		at := len(q.received)
-		q.received = append(q.received, make([]byte, readStep)...)
+		q.received = slices.Grow(q.received, readStep)[:at+readStep]
 		n, err := io.ReadFull(in, q.received[at:])
 		q.received = q.received[:at+n]
 		switch {
@@ -90,6 +114,7 @@ func (q *request) inflate() error {
 	}
 	var from io.Reader
 	var err error
+	in := bytes.NewReader(q.received)
 	switch encoding {
 	case "", "identity":
 		q.body = q.received
@@ -97,15 +122,11 @@ func (q *request) inflate() error {
 	case "snappy":
 		return q.unsnap()
 	case "gzip":
-		from, err = gzip.NewReader(bytes.NewReader(q.received))
+		from, err = q.scratch.gunzip(in)
 	case "deflate":
-		from, err = zlib.NewReader(bytes.NewReader(q.received))
+		from, err = zlib.NewReader(in)
 	case "zstd":
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(bytes.NewReader(q.received), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(q.in.c.MaxBody)+(1<<20))); err == nil {
-			defer d.Close()
-			from = d
-		}
+		from, err = q.scratch.unzstd(in, uint64(q.in.c.MaxBody)+(1<<20))
 	default:
 		return &problem{http.StatusUnsupportedMediaType, "malformed", fmt.Sprintf("the Content-Encoding %.40q is not known here; there are gzip, zstd, deflate and snappy", encoding)}
 	}
@@ -115,17 +136,37 @@ func (q *request) inflate() error {
 	return q.inflateFrom(from)
 }
 
+// gunzip returns a reader of what in has compressed.
+func (b *buffers) gunzip(in io.Reader) (_ io.Reader, err error) {
+	if b.gzip != nil {
+		return b.gzip, b.gzip.Reset(in)
+	}
+	b.gzip, err = gzip.NewReader(in)
+	return b.gzip, err
+}
+
+// unzstd returns a reader of what in has compressed, that takes no more memory than
+// limit.
+func (b *buffers) unzstd(in io.Reader, limit uint64) (_ io.Reader, err error) {
+	if b.zstd != nil {
+		return b.zstd, b.zstd.Reset(in)
+	}
+	b.zstd, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(limit)) // starts no goroutine
+	return b.zstd, err
+}
+
 // inflateFrom reads what comes out of an inflater, and pays for it as it comes: a small
 // request can be a large one.
 func (q *request) inflateFrom(from io.Reader) error {
-	for {
+	for q.inflated = q.scratch.body[:0]; ; {
 		if err := q.hold(readStep); err != nil {
 			return err
 		}
-		at := len(q.body)
-		q.body = append(q.body, make([]byte, readStep)...)
-		n, err := io.ReadFull(from, q.body[at:])
-		q.body = q.body[:at+n]
+		at := len(q.inflated)
+		q.inflated = slices.Grow(q.inflated, readStep)[:at+readStep]
+		n, err := io.ReadFull(from, q.inflated[at:])
+		q.inflated = q.inflated[:at+n]
+		q.body = q.inflated
 		switch {
 		case len(q.body) > int(q.in.c.MaxBody):
 			return tooLarge(q.in.c.MaxBody)
@@ -156,7 +197,8 @@ func (q *request) unsnap() error {
 	if err := q.hold(int64(n)); err != nil {
 		return err
 	}
-	if q.body, err = snappy.Decode(make([]byte, n), q.received); err != nil {
+	q.inflated = slices.Grow(q.scratch.body[:0], n)[:n]
+	if q.body, err = snappy.Decode(q.inflated, q.received); err != nil {
 		return malformed("cannot inflate the request: %v", err)
 	}
 	return nil

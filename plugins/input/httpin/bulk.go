@@ -77,18 +77,23 @@ func (q *request) bulkDocument(item *bulkItem, line []byte) (fault string) {
 		return "documents cannot be updated here"
 	}
 	s := q.scratch
-	v, err := s.json.ParseBytes(line)
-	if err != nil {
-		return "the document is no JSON"
-	}
-	if v.Type() != fastjson.TypeObject {
-		return "the document is no JSON object"
-	}
 	if item.index != "" {
 		s.field(indexName, []byte(item.index))
 	}
-	q.jsonObject(line, v)
-	return ""
+	if q.jsonLine(line) {
+		return ""
+	}
+	v, err := s.json.ParseBytes(line)
+	switch {
+	case err != nil:
+		fault = "the document is no JSON"
+	case v.Type() != fastjson.TypeObject:
+		fault = "the document is no JSON object"
+	default:
+		q.jsonObject(line, v)
+	}
+	s.fields = s.fields[:0]
+	return fault
 }
 
 var indexName = []byte("_index")

@@ -49,7 +49,8 @@ type request struct {
 	*http.Request
 	in       *Input
 	received []byte // the body as it came
-	body     []byte // inflated
+	inflated []byte // what came of it, if it was compressed
+	body     []byte // one of the two
 	scratch  *scratch
 	batchers []*intake.Batcher
 	held     int64 // of the input's memory
@@ -91,6 +92,9 @@ func (q *request) run(w http.ResponseWriter, p *protocol) (result any, err error
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(q.in.c.BodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return nil, err
 	}
+	if q.scratch, _ = q.in.scratch.Get().(*scratch); q.scratch == nil {
+		q.scratch = newScratch()
+	}
 	if err := q.read(w); err != nil {
 		return nil, err
 	}
@@ -101,10 +105,6 @@ func (q *request) run(w http.ResponseWriter, p *protocol) (result any, err error
 	}
 	if err := q.inflate(); err != nil {
 		return nil, err
-	}
-	q.scratch, _ = q.in.scratch.Get().(*scratch)
-	if q.scratch == nil {
-		q.scratch = newScratch()
 	}
 	if result, err = p.decode(q); err != nil {
 		return nil, err
@@ -119,6 +119,7 @@ func (q *request) end() {
 	}
 	if s := q.scratch; s != nil {
 		s.fields, s.text = s.fields[:0], s.text[:0] // of a record that was not finished
+		s.keep(q)
 		q.in.scratch.Put(s)
 	}
 	if q.held > 0 {

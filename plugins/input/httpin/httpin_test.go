@@ -492,11 +492,7 @@ func offline(t testing.TB) *Input {
 	c.MaxBody, c.MaxMemory = config.MiB, 8*config.MiB
 	in, err := New(c, Env{Pipeline: "p", BatchBytes: 1 << 20})
 	require.NoError(t, err)
-	require.NoError(t, in.openStream(func(_ context.Context, d pipeline.Delivery) error {
-		d.Batch.Release()
-		d.Done(nil)
-		return nil
-	}))
+	require.NoError(t, in.openStream(takeAll))
 	return in
 }
 
@@ -539,36 +535,3 @@ type answerOf struct {
 func (a *answerOf) Header() http.Header         { return a.header }
 func (a *answerOf) Write(p []byte) (int, error) { return len(p), nil }
 func (a *answerOf) WriteHeader(status int)      { a.status = status }
-
-// BenchmarkJSONLines is the whole way of a request but for the network, beside what it
-// takes to look through the same bytes with the parser alone.
-func BenchmarkJSONLines(b *testing.B) {
-	line := `{"@timestamp":"2026-03-12T08:15:02.123Z","level":"info","message":"order paid by customer 4711 in 12 ms","service":"shop","took_ms":12.5,"trace":"4bf92f3577b34da6a3ce929d0e0e4736"}`
-	body := strings.Repeat(line+"\n", 2000)
-	b.Run("input", func(b *testing.B) {
-		handler := offline(b).handler()
-		b.SetBytes(int64(len(body)))
-		b.ReportAllocs()
-		for b.Loop() {
-			req, _ := http.NewRequest(http.MethodPost, "/", strings.NewReader(body))
-			w := &answerOf{header: http.Header{}}
-			handler.ServeHTTP(w, req)
-			if w.status > 200 {
-				b.Fatal(w.status)
-			}
-		}
-	})
-	b.Run("parser alone", func(b *testing.B) {
-		s := newScratch()
-		b.SetBytes(int64(len(body)))
-		for b.Loop() {
-			for l := range strings.SplitSeq(body, "\n") {
-				if l != "" {
-					if _, err := s.json.Parse(l); err != nil {
-						b.Fatal(err)
-					}
-				}
-			}
-		}
-	})
-}

@@ -16,6 +16,7 @@ import (
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/config"
 	"github.com/wasmtail/wasmtail/internal/fieldlist"
+	"github.com/wasmtail/wasmtail/internal/jsonscan"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
 
@@ -107,7 +108,7 @@ func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 
 // parse adds the members of the object in text, and returns why it could not.
 func (p *Processor) parse(text []byte) []byte {
-	at := skipSpace(text, 0)
+	at := jsonscan.Space(text, 0)
 	if at == len(text) {
 		return tooShort
 	}
@@ -115,14 +116,14 @@ func (p *Processor) parse(text []byte) []byte {
 		return notObject
 	}
 	switch at = p.object(text, at, level{p.prefix, 1}); at {
-	case badEnd:
+	case jsonscan.BadEnd:
 		return tooShort
-	case badDepth:
+	case jsonscan.BadDepth:
 		return tooDeep
-	case badSyntax:
+	case jsonscan.BadSyntax:
 		return invalid
 	}
-	if skipSpace(text, at) != len(text) {
+	if jsonscan.Space(text, at) != len(text) {
 		return textBehind
 	}
 	return nil
@@ -137,12 +138,12 @@ type level struct {
 
 // object adds the members of the object at s[at].
 func (p *Processor) object(s []byte, at int, l level) int {
-	at = skipSpace(s, at+1)
+	at = jsonscan.Space(s, at+1)
 	if at < len(s) && s[at] == '}' {
 		return at + 1
 	}
 	for {
-		end, escaped, next := skipKey(s, at)
+		end, escaped, next := jsonscan.Key(s, at)
 		if next < 0 {
 			return next
 		}
@@ -157,7 +158,7 @@ func (p *Processor) object(s []byte, at int, l level) int {
 			return at
 		}
 		more := false
-		if at, more = skipComma(s, at, '}'); !more {
+		if at, more = jsonscan.Comma(s, at, '}'); !more {
 			return at
 		}
 	}
@@ -166,11 +167,11 @@ func (p *Processor) object(s []byte, at int, l level) int {
 // member adds the value at s[at]; l.prefix is its name.
 func (p *Processor) member(s []byte, at int, l level) int {
 	if at >= len(s) {
-		return badEnd
+		return jsonscan.BadEnd
 	}
 	switch s[at] {
 	case '"':
-		end, escaped := skipString(s, at+1)
+		end, escaped := jsonscan.String(s, at+1)
 		if end < 0 {
 			return end
 		}
@@ -182,13 +183,13 @@ func (p *Processor) member(s []byte, at int, l level) int {
 		return end + 1
 	case '{':
 		if p.config.Flatten && l.depth <= p.config.MaxDepth {
-			inner := skipSpace(s, at+1)
+			inner := jsonscan.Space(s, at+1)
 			if inner < len(s) && s[inner] != '}' { // {} would leave no trace
 				return p.object(s, at, level{p.join(l.prefix, []byte(p.config.Separator)), l.depth + 1})
 			}
 		}
 	}
-	end := skipValue(s, at, l.depth)
+	end := jsonscan.Value(s, at, l.depth)
 	if end > 0 {
 		p.list.Add(l.prefix, s[at:end])
 	}
@@ -197,7 +198,7 @@ func (p *Processor) member(s []byte, at int, l level) int {
 
 func (p *Processor) unescape(s []byte) []byte {
 	dst := p.batch.Alloc(len(s))
-	return dst[:unescape(dst, s)]
+	return dst[:jsonscan.Unescape(dst, s)]
 }
 
 // join puts a before b. Empty names are as good as any.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/valyala/fastjson"
 
+	"github.com/wasmtail/wasmtail/internal/jsonscan"
 	"github.com/wasmtail/wasmtail/internal/record"
 	"github.com/wasmtail/wasmtail/internal/specimen"
 )
@@ -52,38 +53,38 @@ func TestProcess(t *testing.T) {
 func TestProcess_Faults(t *testing.T) {
 	p := newProcessor(t, Config{})
 	for text, reason := range map[string]string{
-		``:                       "json: ends too early",
-		`  `:                     "json: ends too early",
-		`plain text`:             "json: not an object",
-		`[1]`:                    "json: not an object",
-		`null`:                   "json: not an object",
-		`{`:                      "json: ends too early",
-		`{"a`:                    "json: ends too early",
-		`{"a"`:                   "json: ends too early",
-		`{"a":`:                  "json: ends too early",
-		`{"a":tru`:               "json: ends too early",
-		`{"a":-`:                 "json: ends too early",
-		`{"a":"\`:                "json: ends too early",
-		`{"a":"\u12`:             "json: ends too early",
-		`{"a":1`:                 "json: ends too early",
-		`{"a":[1,`:               "json: ends too early",
-		`{"a":1,}`:               "json: invalid syntax",
-		`{a:1}`:                  "json: invalid syntax",
-		`{"a":01}`:               "json: invalid syntax",
-		`{"a":1.}`:               "json: invalid syntax",
-		`{"a":1e}`:               "json: invalid syntax",
-		`{"a":+1}`:               "json: invalid syntax",
-		`{"a":"\x"}`:             "json: invalid syntax",
-		`{"a":"\u12g4"}`:         "json: invalid syntax",
-		"{\"a\":\"\n\"}":         "json: invalid syntax",
-		`{"a":[1,]}`:             "json: invalid syntax",
-		`{"a":[1}}`:              "json: invalid syntax",
-		`{"a":{"b"}}`:            "json: invalid syntax",
-		`{"a" 1}`:                "json: invalid syntax",
-		`{"a":1} {"b":2}`:        "json: text after the object",
-		`{"a":1}x`:               "json: text after the object",
-		deep(nestingMax):         "json: nested too deeply",
-		`{"a":` + deep(20) + "}": "",
+		``:                        "json: ends too early",
+		`  `:                      "json: ends too early",
+		`plain text`:              "json: not an object",
+		`[1]`:                     "json: not an object",
+		`null`:                    "json: not an object",
+		`{`:                       "json: ends too early",
+		`{"a`:                     "json: ends too early",
+		`{"a"`:                    "json: ends too early",
+		`{"a":`:                   "json: ends too early",
+		`{"a":tru`:                "json: ends too early",
+		`{"a":-`:                  "json: ends too early",
+		`{"a":"\`:                 "json: ends too early",
+		`{"a":"\u12`:              "json: ends too early",
+		`{"a":1`:                  "json: ends too early",
+		`{"a":[1,`:                "json: ends too early",
+		`{"a":1,}`:                "json: invalid syntax",
+		`{a:1}`:                   "json: invalid syntax",
+		`{"a":01}`:                "json: invalid syntax",
+		`{"a":1.}`:                "json: invalid syntax",
+		`{"a":1e}`:                "json: invalid syntax",
+		`{"a":+1}`:                "json: invalid syntax",
+		`{"a":"\x"}`:              "json: invalid syntax",
+		`{"a":"\u12g4"}`:          "json: invalid syntax",
+		"{\"a\":\"\n\"}":          "json: invalid syntax",
+		`{"a":[1,]}`:              "json: invalid syntax",
+		`{"a":[1}}`:               "json: invalid syntax",
+		`{"a":{"b"}}`:             "json: invalid syntax",
+		`{"a" 1}`:                 "json: invalid syntax",
+		`{"a":1} {"b":2}`:         "json: text after the object",
+		`{"a":1}x`:                "json: text after the object",
+		deep(jsonscan.NestingMax): "json: nested too deeply",
+		`{"a":` + deep(20) + "}":  "",
 	} {
 		b := record.Get(&record.Origin{})
 		r := b.Add([]byte(text))
@@ -204,7 +205,7 @@ func FuzzProcess(f *testing.F) {
 	f.Add(`{"a":{"b":[1,2,{"c":"\ud83d\ude00\ud800"}]},"a":"x\u0000y"}`)
 	f.Add(`{"a":-0.5e+10,"b":[],"c":{}, "d" : [[[]]] }`)
 	f.Fuzz(func(t *testing.T, text string) {
-		if strings.Count(text, "{")+strings.Count(text, "[") >= nestingMax {
+		if strings.Count(text, "{")+strings.Count(text, "[") >= jsonscan.NestingMax {
 			return
 		}
 		p := newProcessor(t, Config{OnDuplicate: "keep"})

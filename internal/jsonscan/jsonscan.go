@@ -1,4 +1,12 @@
-package jsonfields
+// Package jsonscan finds the parts of JSON texts by position, in one pass and without
+// memory of its own.
+//
+// It promises to accept exactly what RFC 8259 allows, nested up to NestingMax levels,
+// whatever the bytes of strings beyond ASCII are, and not to interpret numbers. Its
+// functions take a text and a position in it, and return the position behind what
+// they have read, or BadSyntax, BadEnd or BadDepth, which are negative. They write
+// nothing to the text, and are safe for concurrent use.
+package jsonscan
 
 import (
 	"encoding/binary"
@@ -8,34 +16,36 @@ import (
 	"github.com/wasmtail/wasmtail/internal/cell"
 )
 
-// The scanning functions below take a text and a position and return the
-// position behind what they have read, or one of these.
+// What the functions return for a text that is no JSON.
 const (
-	badSyntax = -1 - iota
-	badEnd    // the text ends too early
-	badDepth  // more than nestingMax levels
+	// BadSyntax says that there is something that JSON does not have.
+	BadSyntax = -1 - iota
+	// BadEnd says that the text ends too early.
+	BadEnd
+	// BadDepth says that there are more than NestingMax levels.
+	BadDepth
 )
 
-// nestingMax bounds the depth of values, and so the stack. Logs have less than
+// NestingMax bounds the depth of values, and so the stack. Logs have less than
 // ten levels.
-const nestingMax = 128
+const NestingMax = 128
 
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
 
-// skipSpace returns the position of the next byte that is not white space.
-func skipSpace(s []byte, at int) int {
+// Space skips white space: it returns the position of the next byte that is not white space.
+func Space(s []byte, at int) int {
 	for at < len(s) && s[at] <= ' ' && (s[at] == ' ' || s[at] == '\n' || s[at] == '\t' || s[at] == '\r') {
 		at++
 	}
 	return at
 }
 
-// skipString returns the position of the quote that ends the string whose
-// first byte is s[at], and whether the string has escapes.
-func skipString(s []byte, at int) (end int, escaped bool) {
+// String returns the position of the quote that ends the string whose first byte,
+// behind its opening quote, is s[at], and whether the string has escapes.
+func String(s []byte, at int) (end int, escaped bool) {
 	for {
 		// Like plain, but without a call for the usual string.
 		for at+8 <= len(s) {
@@ -48,7 +58,7 @@ func skipString(s []byte, at int) (end int, escaped bool) {
 		}
 		if at+8 > len(s) {
 			if at = plain(s, at); at == len(s) {
-				return badEnd, escaped
+				return BadEnd, escaped
 			}
 		}
 		switch s[at] {
@@ -60,7 +70,7 @@ func skipString(s []byte, at int) (end int, escaped bool) {
 				return at, escaped
 			}
 		default: // a control character
-			return badSyntax, escaped
+			return BadSyntax, escaped
 		}
 	}
 }
@@ -90,26 +100,27 @@ func plain(s []byte, at int) int {
 // skipEscape reads the escape whose backslash is s[at].
 func skipEscape(s []byte, at int) int {
 	if at+1 >= len(s) {
-		return badEnd
+		return BadEnd
 	}
 	switch s[at+1] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return at + 2
 	case 'u':
 		if at+6 > len(s) {
-			return badEnd
+			return BadEnd
 		}
 		if _, size := cell.Unicode(s[at:]); size == 0 {
-			return badSyntax
+			return BadSyntax
 		}
 		return at + 6
 	}
-	return badSyntax
+	return BadSyntax
 }
 
-// unescape writes the text of a string, whose escapes are valid, to dst, and
-// returns how long it is: at most len(s). Half a surrogate pair becomes U+FFFD.
-func unescape(dst, s []byte) int {
+// Unescape writes the text of a string without its quotes, whose escapes are valid as
+// String has found them, to dst, which is as long as s at least, and returns how long
+// the text is. Half a surrogate pair becomes U+FFFD.
+func Unescape(dst, s []byte) int {
 	n := 0
 	for i := 0; i < len(s); {
 		if s[i] != '\\' {
@@ -143,14 +154,15 @@ func unescape(dst, s []byte) int {
 	return n
 }
 
-// skipValue reads any value at s[at], which is no white space.
-func skipValue(s []byte, at, depth int) int {
+// Value reads any value at s[at], which is no white space. depth is how many objects
+// and arrays are around it.
+func Value(s []byte, at, depth int) int {
 	if at >= len(s) {
-		return badEnd
+		return BadEnd
 	}
 	switch s[at] {
 	case '"':
-		end, _ := skipString(s, at+1)
+		end, _ := String(s, at+1)
 		if end < 0 {
 			return end
 		}
@@ -164,83 +176,84 @@ func skipValue(s []byte, at, depth int) int {
 }
 
 func skipObject(s []byte, at, depth int) int {
-	if depth > nestingMax {
-		return badDepth
+	if depth > NestingMax {
+		return BadDepth
 	}
-	at = skipSpace(s, at+1)
+	at = Space(s, at+1)
 	if at < len(s) && s[at] == '}' {
 		return at + 1
 	}
 	for {
-		_, _, next := skipKey(s, at)
+		_, _, next := Key(s, at)
 		if next < 0 {
 			return next
 		}
-		if at = skipValue(s, next, depth); at < 0 {
+		if at = Value(s, next, depth); at < 0 {
 			return at
 		}
 		more := false
-		if at, more = skipComma(s, at, '}'); !more {
+		if at, more = Comma(s, at, '}'); !more {
 			return at
 		}
 	}
 }
 
 func skipArray(s []byte, at, depth int) int {
-	if depth > nestingMax {
-		return badDepth
+	if depth > NestingMax {
+		return BadDepth
 	}
-	at = skipSpace(s, at+1)
+	at = Space(s, at+1)
 	if at < len(s) && s[at] == ']' {
 		return at + 1
 	}
 	for {
-		if at = skipValue(s, at, depth); at < 0 {
+		if at = Value(s, at, depth); at < 0 {
 			return at
 		}
 		more := false
-		if at, more = skipComma(s, at, ']'); !more {
+		if at, more = Comma(s, at, ']'); !more {
 			return at
 		}
 	}
 }
 
-// skipKey reads a key at s[at], the colon and the white space behind it. end is
-// the position of the quote that ends the key.
-func skipKey(s []byte, at int) (end int, escaped bool, next int) {
+// Key reads a key of an object at s[at], the colon and the white space behind it. end
+// is the position of the quote that ends the key; next, where the value is, is negative
+// for what is none.
+func Key(s []byte, at int) (end int, escaped bool, next int) {
 	if at >= len(s) {
-		return 0, false, badEnd
+		return 0, false, BadEnd
 	}
 	if s[at] != '"' {
-		return 0, false, badSyntax
+		return 0, false, BadSyntax
 	}
-	end, escaped = skipString(s, at+1)
+	end, escaped = String(s, at+1)
 	if end < 0 {
 		return 0, false, end
 	}
-	at = skipSpace(s, end+1)
+	at = Space(s, end+1)
 	if at >= len(s) {
-		return 0, false, badEnd
+		return 0, false, BadEnd
 	}
 	if s[at] != ':' {
-		return 0, false, badSyntax
+		return 0, false, BadSyntax
 	}
-	return end, escaped, skipSpace(s, at+1)
+	return end, escaped, Space(s, at+1)
 }
 
-// skipComma reads what follows an element: a comma and white space (more is
-// true) or the closing bracket.
-func skipComma(s []byte, at int, closing byte) (next int, more bool) {
-	at = skipSpace(s, at)
+// Comma reads what follows an element of an object or array: a comma and white space,
+// and more is true, or the closing bracket.
+func Comma(s []byte, at int, closing byte) (next int, more bool) {
+	at = Space(s, at)
 	switch {
 	case at >= len(s):
-		return badEnd, false
+		return BadEnd, false
 	case s[at] == ',':
-		return skipSpace(s, at+1), true
+		return Space(s, at+1), true
 	case s[at] == closing:
 		return at + 1, false
 	}
-	return badSyntax, false
+	return BadSyntax, false
 }
 
 // skipScalar reads a number, true, false or null.
@@ -258,13 +271,13 @@ func skipScalar(s []byte, at int) int {
 	}
 	switch {
 	case at >= len(s):
-		return badEnd
+		return BadEnd
 	case s[at] == '0':
 		at++
 	case s[at]-'1' <= 8:
 		at = skipDigits(s, at)
 	default:
-		return badSyntax
+		return BadSyntax
 	}
 	if at < len(s) && s[at] == '.' {
 		first := at + 1
@@ -290,9 +303,9 @@ func skipWord(s []byte, at int, word string) int {
 		return at + len(word)
 	}
 	if rest := s[at:]; len(rest) < len(word) && string(rest) == word[:len(rest)] {
-		return badEnd
+		return BadEnd
 	}
-	return badSyntax
+	return BadSyntax
 }
 
 func skipDigits(s []byte, at int) int {
@@ -304,7 +317,7 @@ func skipDigits(s []byte, at int) int {
 
 func missingDigit(s []byte, at int) int {
 	if at >= len(s) {
-		return badEnd
+		return BadEnd
 	}
-	return badSyntax
+	return BadSyntax
 }

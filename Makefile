@@ -63,7 +63,7 @@ wasm: bin/wasmtail wasm-examples/node_modules ## build the example parsers and r
 
 .PHONY: test-go
 test-go: build wasm-examples/node_modules
-	CGO_ENABLED=1 go test -race -timeout 30m $$(go list ./... | grep -v -e /internal/e2e -e /internal/houserules)
+	CGO_ENABLED=1 go test -race -p 3 -timeout 30m $$(go list ./... | grep -v -e /internal/e2e -e /internal/houserules)
 	go test -timeout 15m ./internal/houserules ./agent/wasmhost # wasmhost in full: the race detector gets fewer rounds
 	go test -count 1 -parallel 3 -timeout 15m ./internal/e2e
 

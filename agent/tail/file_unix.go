@@ -5,6 +5,7 @@ package tail
 import (
 	"errors"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +60,39 @@ func openFile(path string) (int, error) {
 		case err == unix.EPERM && noatime != 0:
 			noatime = 0
 		default:
+			return fd, err
+		}
+	}
+}
+
+// openSealed is openFile for an absolute path of which no element may be a symbolic
+// link. It goes from folder to folder, so that one that is put in their place in the
+// meantime is not followed either.
+func openSealed(path string) (int, error) {
+	const flags = unix.O_NOFOLLOW | unix.O_CLOEXEC
+	dir, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|openSearch|unix.O_CLOEXEC, 0)
+	names := strings.Split(strings.Trim(path, "/"), "/")
+	for i := 0; err == nil && i < len(names)-1; i++ {
+		next, failed := openAt(dir, names[i], unix.O_RDONLY|unix.O_DIRECTORY|openSearch|flags)
+		closeFile(dir)
+		dir, err = next, failed
+	}
+	if err != nil {
+		return -1, err
+	}
+	defer closeFile(dir)
+	const file = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | flags
+	fd, err := openAt(dir, names[len(names)-1], file|openQuietly)
+	if errors.Is(err, unix.EPERM) && openQuietly != 0 {
+		return openAt(dir, names[len(names)-1], file)
+	}
+	return fd, err
+}
+
+func openAt(dir int, name string, flags int) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, name, flags, 0)
+		if err != unix.EINTR {
 			return fd, err
 		}
 	}

@@ -201,6 +201,9 @@ func (t *Tailer) enter(d *directory, now int64) bool {
 		}
 		return false
 	}
+	if d.sealed && !t.isSealed(d.path) {
+		return false
+	}
 	if !d.present || st.id != d.id {
 		err := t.hints.watch(d.path)
 		d.hinted = err == nil && !d.sealed && localDir(d.path)

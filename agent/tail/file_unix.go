@@ -5,6 +5,7 @@ package tail
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -69,24 +70,33 @@ func openFile(path string) (int, error) {
 // link. It goes from folder to folder, so that one that is put in their place in the
 // meantime is not followed either.
 func openSealed(path string) (int, error) {
-	const flags = unix.O_NOFOLLOW | unix.O_CLOEXEC
-	dir, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|openSearch|unix.O_CLOEXEC, 0)
-	names := strings.Split(strings.Trim(path, "/"), "/")
-	for i := 0; err == nil && i < len(names)-1; i++ {
-		next, failed := openAt(dir, names[i], unix.O_RDONLY|unix.O_DIRECTORY|openSearch|flags)
-		closeFile(dir)
-		dir, err = next, failed
-	}
+	dir, err := openSealedDir(filepath.Dir(path))
 	if err != nil {
 		return -1, err
 	}
 	defer closeFile(dir)
-	const file = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | flags
-	fd, err := openAt(dir, names[len(names)-1], file|openQuietly)
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	name := filepath.Base(path)
+	fd, err := openAt(dir, name, flags|openQuietly)
 	if errors.Is(err, unix.EPERM) && openQuietly != 0 {
-		return openAt(dir, names[len(names)-1], file)
+		return openAt(dir, name, flags)
 	}
 	return fd, err
+}
+
+// openSealedDir opens a directory in that way, to look names up in it.
+func openSealedDir(path string) (int, error) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC | openSearch
+	dir, err := openAt(unix.AT_FDCWD, "/", flags)
+	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		if err != nil || name == "" {
+			break
+		}
+		next, failed := openAt(dir, name, flags)
+		closeFile(dir)
+		dir, err = next, failed
+	}
+	return dir, err
 }
 
 func openAt(dir int, name string, flags int) (int, error) {

@@ -46,6 +46,9 @@ func openSealed(path string) (int, error) {
 	return -1, fmt.Errorf("cannot open %s without following links on this system", path)
 }
 
+// openSealedDir refuses likewise.
+func openSealedDir(path string) (int, error) { return openSealed(path) }
+
 func openHandle(path string, access, flags uint32) (int, error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {

@@ -181,3 +181,18 @@ func (t *Tailer) refuseLink(d *directory, e *dirEntry, path string) {
 		t.alarm("a name that is included "+f.reason, path, errors.New(f.fix))
 	}
 }
+
+// isSealed reports whether no symbolic link is on the way to a directory of a sealed
+// folder, and remembers it if there is one: then what lies behind is not even listed.
+func (t *Tailer) isSealed(dir string) bool {
+	fd, err := openSealedDir(dir)
+	if err != nil {
+		t.failEntry(dir, failure{
+			code: SealedLink, reason: "a folder of a container can only be reached through a symbolic link, which is not followed", err: err,
+			fix: "name the path that the link leads to",
+		})
+		return false
+	}
+	closeFile(fd)
+	return true
+}

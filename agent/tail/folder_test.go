@@ -151,6 +151,10 @@ func TestFolders_LinksLeadNowhere(t *testing.T) {
 	r.settle()
 	require.ElementsMatch(t, []string{"mine", "sub"}, r.got.order)
 	require.NotContains(t, strings.Join(r.got.order, ""), "secret")
+	for _, f := range r.tailer.status() {
+		require.NotContains(t, f.Path, "secret", "what lies outside is not even listed")
+	}
+	require.Equal(t, SealedLink, r.code("a"))
 }
 
 func TestFolders_Faults(t *testing.T) {

@@ -78,6 +78,41 @@ func (s *session) texts() map[string][]string {
 	return by
 }
 
+// all are the texts so far, sorted.
+func (s *session) all() (texts []string) {
+	for _, lines := range s.texts() {
+		texts = append(texts, lines...)
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// find is the record with that text.
+func (s *session) find(text string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.records {
+		if r[record.Content] == text {
+			return r
+		}
+	}
+	return nil
+}
+
+// close has nothing taken until open.
+func (s *session) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed, s.opened = true, make(chan struct{})
+}
+
+func (s *session) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = false
+	close(s.opened)
+}
+
 func (s *session) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,6 +27,8 @@ const (
 	// SealedLink says that the name is a symbolic link where none is followed: in a
 	// folder that belongs to a container.
 	SealedLink Reason = "sealed_link"
+	// LabelsUnknown says that the file waits for the labels of its container's pod.
+	LabelsUnknown Reason = "labels_unknown"
 	// LinkLoop says that a folder on the way is a symbolic link to one above it.
 	LinkLoop Reason = "link_loop"
 	// NotRegular says that the name is a folder, a pipe, a socket or a device.

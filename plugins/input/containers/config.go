@@ -49,7 +49,8 @@ type Config struct {
 	Names []string `yaml:"names" example:"[nginx]"`
 	// ExcludeNames are not read.
 	ExcludeNames []string `yaml:"exclude_names" example:"[istio-proxy]"`
-	// Labels select Docker's containers: each must be there, with a value that fits.
+	// Labels select containers by Docker's labels, or those of their pod if kubernetes
+	// is asked: each must be there, with a value that fits.
 	Labels map[string]string `yaml:"labels" example:"{com.docker.compose.project: shop}"`
 	// ExcludeLabels leave out the containers that have one of them, with a value that
 	// fits.
@@ -61,12 +62,14 @@ type Config struct {
 	ExcludeEnv map[string]string `yaml:"exclude_env" example:"{STAGE: test}"`
 	// Stream is which output of the containers is read.
 	Stream string `yaml:"stream" default:"all" enum:"all,stdout,stderr"`
-	// LabelFields are labels of Docker's containers that become fields
-	// `container.label.NAME` of each record.
+	// LabelFields are labels that become fields of each record: `container.label.NAME`
+	// of Docker's containers, `k8s.pod.label.NAME` of pods.
 	LabelFields []string `yaml:"label_fields" example:"[com.docker.compose.service]"`
 	// EnvFields are environment variables of Docker's containers that become fields
 	// `container.env.NAME` of each record.
 	EnvFields []string `yaml:"env_fields" example:"[STAGE]"`
+	// Kubernetes asks the API server for the labels of pods.
+	Kubernetes Kubernetes `yaml:"kubernetes"`
 	// StartAt says where to begin with containers that run when the input is used
 	// for the first time, as that of the files input. Those that are started later
 	// are always read from their first line.
@@ -126,14 +129,20 @@ func (c *Config) Validate(report func(key, problem string)) {
 
 // include are the files to read.
 func (c *Config) include() (patterns []string) {
-	if c.Pods != "" {
-		patterns = append(patterns, filepath.Join(c.Pods, "*_*_*", "*", "*.log"))
+	if c.Pods != "" && !c.Kubernetes.API { // else each pod has a folder of its own
+		patterns = append(patterns, c.podPattern())
 	}
 	if c.Docker != "" {
 		patterns = append(patterns, filepath.Join(c.Docker, "*", "*-json.log"))
 	}
 	return patterns
 }
+
+// podPattern is for the log files of all pods.
+func (c *Config) podPattern() string { return filepath.Join(c.Pods, "*_*_*", "*", "*.log") }
+
+// byLabel reports whether labels select.
+func (c *Config) byLabel() bool { return len(c.Labels)+len(c.ExcludeLabels) > 0 }
 
 // selects reports whether a container is to be read.
 func (c *Config) selects(m *Metadata) bool {
@@ -152,6 +161,13 @@ func (c Config) onHost() Config {
 		}
 	}
 	return c
+}
+
+// selectsPod reports whether containers of a pod can be to be read.
+func (c *Config) selectsPod(m *Metadata) bool {
+	pod := *c
+	pod.Names, pod.ExcludeNames = nil, nil
+	return pod.selects(m)
 }
 
 // judge completes what is known of a container by what the settings say about it.

@@ -28,11 +28,14 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/internal/record"
+	"github.com/wasmtail/wasmtail/internal/telemetry"
 	"github.com/wasmtail/wasmtail/plugins/input/filelog"
 )
 
@@ -89,8 +92,10 @@ func New(c Config, env Env) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := in.enrol(c, env); err != nil {
+		return nil, err
+	}
 	if len(c.FilesInside) > 0 {
-		in.roster = newRoster(c, env.Log.WithField("pipeline", env.Pipeline))
 		for _, p := range c.FilesInside {
 			tc.Keys = append(tc.Keys, keyOf(p))
 		}
@@ -99,7 +104,9 @@ func New(c Config, env Env) (*Input, error) {
 			return nil, err
 		}
 	} else {
-		tc.Include = in.config.include()
+		if tc.Include = in.config.include(); in.roster != nil {
+			tc.Keys = []string{in.config.podPattern()}
+		}
 		tc.Multiline = &tail.Multiline{End: ends{}, Timeout: pieceWait, LinesMax: piecesMax}
 		tc.RecordBytesMax = wrapFactor * int(c.MaxRecordSize)
 	}
@@ -114,6 +121,29 @@ func New(c Config, env Env) (*Input, error) {
 		in.known.docker = strings.TrimSuffix(in.config.Docker, "/") + "/"
 	}
 	return in, nil
+}
+
+// enrol makes the roster, if folders come and go: with files_inside, and where pods
+// have labels.
+func (in *Input) enrol(c Config, env Env) error {
+	asks := c.Kubernetes.API && c.Pods != ""
+	if len(c.FilesInside) == 0 && !asks {
+		return nil
+	}
+	log := env.Log.WithField("pipeline", env.Pipeline)
+	in.roster = newRoster(c, log)
+	if !asks {
+		return nil
+	}
+	unlabelled, err := telemetry.InputUnlabelled.Counter()
+	if err != nil {
+		return fmt.Errorf("cannot make the metrics of the containers input: %w", err)
+	}
+	label := metric.WithAttributes(attribute.String("pipeline", env.Pipeline))
+	unlabelled.Add(context.Background(), 0, label) // so that its first has a rate
+	in.roster.bare = func() { unlabelled.Add(context.Background(), 1, label) }
+	in.roster.kube = newPodWatch(c.Kubernetes, log)
+	return nil
 }
 
 // tailing are the settings of the tailer that do not depend on what is read.
@@ -135,7 +165,24 @@ func (in *Input) Run(ctx context.Context, emit pipeline.Emit) error {
 	var group sync.WaitGroup
 	defer group.Wait()
 	group.Go(func() { in.roster.run(ctx) })
+	if in.roster.kube != nil {
+		group.Go(func() { in.roster.kube.run(ctx) })
+	}
+	if len(in.config.FilesInside) == 0 {
+		return in.tailer.Run(ctx, &sink{in: in, emit: emit})
+	}
 	return in.tailer.Run(ctx, &insideSink{roster: in.roster, emit: emit})
+}
+
+// of returns what is known about the container of a log file of a runtime, nil if that
+// is none's.
+func (in *Input) of(origin *record.Origin) *Metadata {
+	if in.roster != nil {
+		if m := in.roster.of(origin); m != nil {
+			return m
+		}
+	}
+	return in.known.of(origin)
 }
 
 // Status returns the state of every file. Once Run was called it is safe for
@@ -170,7 +217,7 @@ func (s *sink) Lines(ctx context.Context, l *tail.Lines, done func(acknowledged 
 	defer s.decoders.Put(d)
 	b := record.Get(l.Origin)
 	b.Start, b.End, b.ReadTime = l.Start, l.End, l.ReadTime
-	u := unwrapper{config: &s.in.config, container: s.in.known.of(l.Origin), d: d, b: b}
+	u := unwrapper{config: &s.in.config, container: s.in.of(l.Origin), d: d, b: b}
 	for i := range l.Lines {
 		u.line(&l.Lines[i])
 	}

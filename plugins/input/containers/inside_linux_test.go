@@ -266,6 +266,35 @@ func TestFilesInside_Pods(t *testing.T) {
 	s.stop()
 }
 
+// TestFilesInside_LabelsOfPods: with the API server, labels of the pod select files in
+// its containers, and describe their lines.
+func TestFilesInside_LabelsOfPods(t *testing.T) {
+	h, a := newHost(t), newAPIServer(t)
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(t, err)
+	h.write("/proc/1/mountinfo", string(mounts))
+	a.start()
+	other := strings.Replace(podUIDInTest, "1f6b", "2f6b", 1)
+	a.put(podUIDInTest, "cart-7f9", map[string]string{"app": "cart"}, nil)
+	a.put(other, "dns", map[string]string{"app": "dns"}, nil)
+	h.pod(podUIDInTest, "app", strings.Repeat("a1", 32)).append("/opt/a.log", "cart\n")
+	h.pod(other, "app", strings.Repeat("b2", 32)).append("/opt/a.log", "dns\n")
+	c := defaults(func(c *Config) {
+		c.Pods, c.Proc, c.Docker, c.StartAt = h.path("/var/log/pods"), h.path("/proc"), "", "beginning"
+		c.FilesInside, c.Labels, c.LabelFields = []string{"/opt/*.log"}, map[string]string{"app": "c*"}, []string{"app"}
+		c.Kubernetes = a.settings(nil)
+	})
+	s := run(t, openStore(t, t.TempDir()), c, false)
+	defer s.stop()
+	s.waitFor(t, 1)
+	got := s.find("cart")
+	require.Equal(t, "cart", got["k8s.pod.label.app"])
+	require.Equal(t, "shop/app:2", got["container.image.name"])
+	for _, f := range s.input.Status() {
+		require.NotContains(t, f.Path, "b2b2b2b2", "what is not selected is not opened")
+	}
+}
+
 // TestFilesInside_LinksLeadNowhere: whoever is root in a container cannot have files of
 // the host read, whatever is put in the place of a file or a folder.
 func TestFilesInside_LinksLeadNowhere(t *testing.T) {

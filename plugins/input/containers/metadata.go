@@ -14,8 +14,10 @@ type Metadata struct {
 	// Namespace, Pod, UID and Restarts are Kubernetes'.
 	Namespace, Pod, UID, Restarts string
 	ID, Name, Image               string
-	Labels, Env                   map[string]string
+	// Labels are Docker's, or those of the pod.
+	Labels, Env map[string]string
 
+	object   *podObject // of the pod, nil if the API server has not told
 	selected bool
 	fields   []record.Field // of each record; immutable
 }
@@ -31,6 +33,15 @@ func podOf(path string) (m Metadata, ok bool) {
 		return m, false
 	}
 	return Metadata{Namespace: parts[0], Pod: parts[1], UID: parts[2], Name: filepath.Base(dir), Restarts: restarts}, true
+}
+
+// withPod returns m with what the API server has told of its pod, which is nil if it
+// has told nothing.
+func (m Metadata) withPod(p *podObject) *Metadata {
+	if m.object = p; p != nil {
+		m.Labels, m.Image = p.Metadata.Labels, p.image(m.Name)
+	}
+	return &m
 }
 
 // fieldsOf are the fields that each record of a container gets.
@@ -51,8 +62,18 @@ func fieldsOf(m *Metadata, c *Config) (fields []record.Field) {
 	}
 	add("container.id", m.ID)
 	add("container.image.name", m.Image)
+	prefix := "container.label."
+	if !m.Docker {
+		prefix = "k8s.pod.label."
+	}
 	for _, label := range c.LabelFields {
-		add("container.label."+label, m.Labels[label])
+		add(prefix+label, m.Labels[label])
+	}
+	if m.object != nil {
+		add("k8s.node.name", c.Kubernetes.Node)
+		for _, name := range c.Kubernetes.AnnotationFields {
+			add("k8s.pod.annotation."+name, m.object.Metadata.Annotations[name])
+		}
 	}
 	for _, name := range c.EnvFields {
 		add("container.env."+name, m.Env[name])

@@ -23,11 +23,15 @@ import (
 // lookInterval is how often it is asked which containers there are.
 const lookInterval = time.Second
 
-// container is one that is there, by what was found of it. meta is not changed once it
-// is made.
+// container is one that is there, by what was found of it; or all those of a pod, where
+// their output is read. What meta points to is not changed.
 type container struct {
-	meta   Metadata
+	meta   *Metadata
 	mounts []mount
+	dir    string    // with the logs of a pod, "" for a container
+	early  bool      // it was there at the first look
+	seen   time.Time // when it was found
+	bare   bool      // it goes without the labels of its pod
 }
 
 // place is a folder of the host in which files of a container lie.
@@ -47,6 +51,8 @@ type roster struct {
 	root      string // of the host, without symbolic links
 	log       logrus.FieldLogger
 	follow    func([]tail.Folder) error
+	kube      *podWatch // nil if the API server is not asked
+	bare      func()    // is told of each container that goes without labels
 	processes *processes
 	docked    map[string]*docked
 	podded    map[string]*container
@@ -54,6 +60,7 @@ type roster struct {
 	looked    bool
 
 	mu       sync.Mutex
+	waiting  map[string]tail.FileStatus // pods whose labels are not known, by folder
 	places   map[string]*place
 	past     []*place // gone, with files that may still be read
 	failures map[string]tail.FileStatus
@@ -87,13 +94,18 @@ func newRoster(c Config, log logrus.FieldLogger) *roster {
 func (r *roster) run(ctx context.Context) {
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
+	var told chan struct{}
+	if r.kube != nil {
+		told = r.kube.changed
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-told:
 		case <-ticker.C:
-			r.look(time.Now())
 		}
+		r.look(time.Now())
 	}
 }
 
@@ -106,12 +118,7 @@ func (r *roster) look(now time.Time) {
 		}
 		r.root = root
 	}
-	list := r.dockers()
-	ids := map[string]bool{}
-	for _, c := range list {
-		ids[c.meta.ID] = true
-	}
-	list = append(list, r.podContainers(ids)...)
+	list := r.ready(r.containers(now), now)
 	slices.SortFunc(list, func(a, b *container) int {
 		return strings.Compare(a.meta.Name+"\x00"+a.meta.ID, b.meta.Name+"\x00"+b.meta.ID)
 	})
@@ -141,6 +148,18 @@ func (r *roster) look(now time.Time) {
 		}
 	}
 	r.looked = true
+}
+
+// containers are those that are there.
+func (r *roster) containers(now time.Time) []*container {
+	if len(r.config.FilesInside) == 0 {
+		return r.podFolders(now)
+	}
+	list, ids := r.dockers(), map[string]bool{}
+	for _, c := range list {
+		ids[c.meta.ID] = true
+	}
+	return append(list, r.podContainers(ids, now)...)
 }
 
 // fail remembers for the status what could not be read; err is nil if it could.
@@ -178,7 +197,20 @@ func (r *roster) status() (list []tail.FileStatus) {
 	for _, file := range slices.Sorted(maps.Keys(r.failures)) {
 		list = append(list, r.failures[file])
 	}
-	return append(list, r.hidden...)
+	for _, dir := range slices.Sorted(maps.Keys(r.waiting)) {
+		list = append(list, r.waiting[dir])
+	}
+	list = append(list, r.hidden...)
+	if r.kube == nil {
+		return list
+	}
+	if since, err := r.kube.health(); err != nil {
+		list = append(list, tail.FileStatus{
+			Path: "the API server of Kubernetes", State: "unreadable", Code: tail.LabelsUnknown, Reason: "the labels of pods cannot be asked for: " + err.Error(),
+			Fix: "let the agent's service account list and watch pods, and see that the server can be reached", BehindSince: since,
+		})
+	}
+	return list
 }
 
 // hiddenStatus says that no files of a container can be read.
@@ -227,8 +259,12 @@ func (r *roster) docker(dir, id string) *docked {
 		return nil
 	}
 	data := path.Dir(r.config.Docker)
-	d := &docked{container: container{meta: c.metadata(id), mounts: c.mounts(data)}}
-	r.config.judge(&d.meta)
+	m := c.metadata(id)
+	r.config.judge(&m)
+	d := &docked{container: container{meta: &m, mounts: c.mounts(data), early: !r.looked}}
+	if old := r.docked[id]; old != nil {
+		d.early = old.early
+	}
 	upper := c.upperOf(r.root, data, id)
 	if upper == "" && c.State.Pid > 0 {
 		upper = r.processes.upper(c.State.Pid, id)
@@ -238,72 +274,13 @@ func (r *roster) docker(dir, id string) *docked {
 	return d
 }
 
-// podContainers are the containers of pods that run, but those.
-func (r *roster) podContainers(but map[string]bool) (list []*container) {
-	if r.config.Pods == "" || r.config.Proc == "" {
-		return nil
-	}
-	found, err := r.processes.scan()
-	r.fail(r.processes.dir, err)
-	asked, there := false, map[string]*container{}
-	defer func() { r.podded = there }()
-	for id, p := range found {
-		if but[id] || p.name == "" {
-			continue // its pod's sandbox
-		}
-		if c := r.podded[id]; c != nil {
-			there[id] = c
-			list = append(list, c)
-			continue
-		}
-		if _, ok := r.pods[p.uid]; !ok && !asked {
-			asked = true
-			r.readPods()
-		}
-		names, ok := r.pods[p.uid]
-		if !ok {
-			continue // its folder is not made yet
-		}
-		m := Metadata{Namespace: names[0], Pod: names[1], UID: p.uid, Name: p.name, ID: id}
-		m.Restarts = r.restarts(&m)
-		r.config.judge(&m)
-		there[id] = &container{meta: m, mounts: p.mounts}
-		list = append(list, there[id])
-	}
-	return list
-}
-
-// readPods finds the names of pods by the folders of their logs.
-func (r *roster) readPods() {
-	dir := filepath.Join(r.root, r.config.Pods)
-	entries, err := os.ReadDir(dir)
-	r.fail(dir, err)
-	r.pods = map[string][2]string{}
-	for _, e := range entries {
-		if parts := strings.Split(e.Name(), "_"); len(parts) == 3 {
-			r.pods[parts[2]] = [2]string{parts[0], parts[1]}
-		}
-	}
-}
-
-// restarts is the number of the newest log file of a container.
-func (r *roster) restarts(m *Metadata) string {
-	entries, err := os.ReadDir(filepath.Join(r.root, r.config.Pods, m.Namespace+"_"+m.Pod+"_"+m.UID, m.Name))
-	if err != nil {
-		return ""
-	}
-	newest := ""
-	for _, e := range entries {
-		n, _, _ := strings.Cut(e.Name(), ".")
-		if len(n) > len(newest) || len(n) == len(newest) && n > newest {
-			newest = n
-		}
-	}
-	return newest
-}
-
 // placesOf are the folders in which the files of a container lie.
 func (r *roster) placesOf(c *container) (places []*place) {
+	if c.dir != "" {
+		return []*place{{include: podFiles, owner: c.meta, folder: tail.Folder{
+			Dir: c.dir, Include: []string{podFiles}, Key: r.podKey(), Early: c.early,
+		}}}
+	}
 	for _, pattern := range r.config.FilesInside {
 		spots, _ := spotsOf(pattern, c.mounts)
 		for _, s := range spots {
@@ -312,8 +289,8 @@ func (r *roster) placesOf(c *container) (places []*place) {
 				continue // not mounted here, or gone
 			}
 			places = append(places, &place{
-				include: s.include, inside: s.inside, owner: &c.meta,
-				folder: tail.Folder{Dir: dir, Include: []string{s.include}, Exclude: s.exclude, Key: keyOf(pattern), Early: !r.looked, Sealed: true},
+				include: s.include, inside: s.inside, owner: c.meta,
+				folder: tail.Folder{Dir: dir, Include: []string{s.include}, Exclude: s.exclude, Key: keyOf(pattern), Early: c.early, Sealed: true},
 			})
 		}
 	}
@@ -385,6 +362,10 @@ func (r *roster) of(origin *record.Origin) *Metadata {
 		return nil
 	}
 	own := *p.owner
+	if m, ok := podOf(origin.Path); ok && len(r.config.FilesInside) == 0 {
+		own = *m.withPod(p.owner.object)
+		r.config.judge(&own)
+	}
 	if rest, ok := below(origin.Path, p.folder.Dir); ok && p.inside != "" {
 		file := record.Field{Name: []byte("log.file.path"), Value: []byte(path.Join(p.inside, rest))}
 		own.fields = append(slices.Clip(own.fields), file)

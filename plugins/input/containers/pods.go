@@ -134,7 +134,7 @@ func (r *roster) podContainers(but map[string]bool, now time.Time) (list []*cont
 		m := Metadata{Namespace: names[0], Pod: names[1], UID: p.uid, Name: p.name, ID: id}
 		m.Restarts = r.restarts(&m)
 		r.config.judge(&m)
-		there[id] = &container{meta: &m, mounts: p.mounts, early: !r.looked, seen: now}
+		there[id] = &container{meta: &m, mounts: p.mounts, early: !r.looked, seen: now, found: map[string]string{}}
 		list = append(list, there[id])
 	}
 	return list

@@ -28,10 +28,11 @@ const lookInterval = time.Second
 type container struct {
 	meta   *Metadata
 	mounts []mount
-	dir    string    // with the logs of a pod, "" for a container
-	early  bool      // it was there at the first look
-	seen   time.Time // when it was found
-	bare   bool      // it goes without the labels of its pod
+	found  map[string]string // by folder of the host: without symbolic links, as it was first found
+	dir    string            // with the logs of a pod, "" for a container
+	early  bool              // it was there at the first look
+	seen   time.Time         // when it was found
+	bare   bool              // it goes without the labels of its pod
 }
 
 // place is a folder of the host in which files of a container lie.
@@ -261,9 +262,9 @@ func (r *roster) docker(dir, id string) *docked {
 	data := path.Dir(r.config.Docker)
 	m := c.metadata(id)
 	r.config.judge(&m)
-	d := &docked{container: container{meta: &m, mounts: c.mounts(data), early: !r.looked}}
+	d := &docked{container: container{meta: &m, mounts: c.mounts(data), early: !r.looked, found: map[string]string{}}}
 	if old := r.docked[id]; old != nil {
-		d.early = old.early
+		d.early, d.found = old.early, old.found
 	}
 	upper := c.upperOf(r.root, data, id)
 	if upper == "" && c.State.Pid > 0 {
@@ -284,9 +285,13 @@ func (r *roster) placesOf(c *container) (places []*place) {
 	for _, pattern := range r.config.FilesInside {
 		spots, _ := spotsOf(pattern, c.mounts)
 		for _, s := range spots {
-			dir, err := resolveIn(r.root, s.host)
-			if err != nil {
-				continue // not mounted here, or gone
+			dir, ok := c.found[s.host]
+			if !ok {
+				var err error
+				if dir, err = resolveIn(r.root, s.host); err != nil {
+					continue // not mounted here yet, or gone
+				}
+				c.found[s.host] = dir
 			}
 			places = append(places, &place{
 				include: s.include, inside: s.inside, owner: c.meta,

@@ -52,7 +52,8 @@ type Env struct {
 	BatchBytes int
 	// Linger is how often a growing file is read.
 	Linger time.Duration
-	// SpoolDir takes unlinked temporary files.
+	// SpoolDir takes unlinked temporary files, and with files_inside what is known of
+	// containers; "" keeps nothing of that.
 	SpoolDir string
 	// Estate keeps open files for the next input of the pipeline.
 	Estate *tail.Estate
@@ -96,6 +97,7 @@ func New(c Config, env Env) (*Input, error) {
 		return nil, err
 	}
 	if len(c.FilesInside) > 0 {
+		in.roster.memory = newMemory(env.SpoolDir, env.Pipeline, &c)
 		for _, p := range c.FilesInside {
 			tc.Keys = append(tc.Keys, keyOf(p))
 		}
@@ -161,6 +163,7 @@ func (in *Input) Run(ctx context.Context, emit pipeline.Emit) error {
 	if in.roster == nil {
 		return in.tailer.Run(ctx, &sink{in: in, emit: emit})
 	}
+	in.roster.recall()
 	in.roster.look(time.Now())
 	var group sync.WaitGroup
 	defer group.Wait()

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasmtail/wasmtail/agent/tail"
+	"github.com/wasmtail/wasmtail/internal/record"
 )
 
 // host is a made host: a folder that is laid out as its root.
@@ -264,6 +265,105 @@ func TestFilesInside_Pods(t *testing.T) {
 	slices.Sort(want)
 	require.Equal(t, want, s.all())
 	s.stop()
+}
+
+// TestFilesInside_AContainerThatEndedWhileTheAgentWasAway: nothing says any more where
+// its files were, but the agent remembers.
+func TestFilesInside_AContainerThatEndedWhileTheAgentWasAway(t *testing.T) {
+	h, state := newHost(t), t.TempDir()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(t, err)
+	h.write("/proc/1/mountinfo", string(mounts))
+	c := defaults(func(c *Config) {
+		c.Pods, c.Proc, c.Docker, c.StartAt, c.FilesInside = h.path("/var/log/pods"), h.path("/proc"), "", "beginning", []string{"/opt/*.log"}
+	})
+	job := h.pod(podUIDInTest, "job", strings.Repeat("a1", 32))
+	text, want := numbered("job", 0, 1000)
+	job.append("/opt/a.log", text)
+	store := openStore(t, state)
+	s := runIn(t, state, store, c, false)
+	s.waitFor(t, len(want))
+	s.stop()
+	require.NoError(t, store.Close())
+
+	text, more := numbered("late", 0, 1000)
+	job.append("/opt/a.log", text)
+	job.do("rename", "/opt/a.log", "/opt/a.log.1")
+	job.append("/opt/a.log", text)
+	job.kill()
+	require.NoError(t, os.RemoveAll(h.path(fmt.Sprintf("/proc/%d", job.pid()))))
+	store = openStore(t, state)
+	s = runIn(t, state, store, c, false)
+	s.waitFor(t, 2*len(more))
+	require.Equal(t, "job", s.find("late line 000000")["k8s.container.name"])
+	require.NotEmpty(t, s.find("late line 000999")["log.file.path"])
+	s.stop()
+
+	// What is remembered is of these settings: by others it might not be selected.
+	other := c
+	other.ExcludeNames = []string{"job"}
+	m := newMemory(state, "p", &other)
+	places, err := m.recall()
+	require.NoError(t, err)
+	require.Empty(t, places)
+	// When the container is removed, nothing is remembered.
+	m = newMemory(state, "p", &c)
+	places, err = m.recall()
+	require.NoError(t, err)
+	require.Len(t, places, 1)
+	require.NoError(t, os.RemoveAll(h.path("/var/lib/containerd")))
+	places, err = m.recall()
+	require.NoError(t, err)
+	require.Empty(t, places)
+	// What was damaged is not used.
+	require.NoError(t, os.WriteFile(m.file, []byte("{"), 0o600))
+	_, err = m.recall()
+	require.ErrorContains(t, err, "cannot read which folders")
+	require.NoError(t, store.Close())
+}
+
+// FuzzMemory: whatever the file has, what comes of it can be kept again.
+func FuzzMemory(f *testing.F) {
+	f.Add([]byte(`{"of":"","folders":[{"dir":"/a","include":"*.log","exclude":["x"],"inside":"/l","key":"k","fields":[["a","b"]]}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m := memory{}
+		places, err := m.parse(text)
+		if err != nil {
+			require.Empty(t, places)
+			return
+		}
+		m.file = filepath.Join(t.TempDir(), "m.json")
+		require.NoError(t, m.keep(places))
+		kept, err := os.ReadFile(m.file)
+		require.NoError(t, err)
+		again, err := m.parse(kept)
+		require.NoError(t, err)
+		require.Equal(t, places, again)
+	})
+}
+
+// TestFilesInside_LinesAreJoined as those of other files.
+func TestFilesInside_LinesAreJoined(t *testing.T) {
+	h := newHost(t)
+	h.write(dockerData+"/containers/aa/config.v2.json", `{"ID":"aa","Name":"/web","MountPoints":{"/log":{"Source":"/srv/logs"}}}`)
+	h.write("/srv/logs/a.log", "1 first\n  more\n2 second\n3 third\n")
+	c := defaults(func(c *Config) {
+		c.HostRoot, c.StartAt, c.FilesInside, c.Multiline.Start = h.root, "beginning", []string{"/log/a.log"}, `^\d`
+	})
+	s := run(t, openStore(t, t.TempDir()), c, false)
+	defer s.stop()
+	s.waitFor(t, 3)
+	require.Equal(t, []string{"1 first\n  more", "2 second", "3 third"}, s.all())
+	var once []string
+	require.NoError(t, Once(c, strings.NewReader("1 first\n  more\n2 second\n"), func(b *record.Batch) error {
+		for i := range b.Records {
+			text, _ := b.Records[i].Field(record.Content)
+			once = append(once, string(text))
+		}
+		b.Release()
+		return nil
+	}))
+	require.Equal(t, []string{"1 first\n  more", "2 second"}, once)
 }
 
 // TestFilesInside_LabelsOfPods: with the API server, labels of the pod select files in

@@ -44,6 +44,9 @@ type place struct {
 	gone    time.Time // when it was found to be gone from the disk
 }
 
+// key tells places apart.
+func (p *place) key() string { return p.folder.Dir + "\x00" + p.include }
+
 // roster keeps the folders of the containers that are there. A folder is followed
 // until it is gone from the disk, whoever has it: then its files are read to their
 // end. look belongs to one goroutine; all else is safe for concurrent use.
@@ -54,6 +57,9 @@ type roster struct {
 	follow    func([]tail.Folder) error
 	kube      *podWatch // nil if the API server is not asked
 	bare      func()    // is told of each container that goes without labels
+	memory    memory
+	unkept    bool // what is remembered is not what is known,
+	forgetful bool // and could not be written
 	processes *processes
 	docked    map[string]*docked
 	podded    map[string]*container
@@ -137,18 +143,53 @@ func (r *roster) look(now time.Time) {
 	r.hidden = hidden
 	r.mu.Unlock()
 	changed = r.forget(claimed, now) || changed
+	r.publish(changed)
+	r.looked = true
+}
+
+// publish has the folders followed, if others are there than before, and remembers
+// them.
+func (r *roster) publish(changed bool) {
+	r.mu.Lock()
+	var places []*place
+	for _, key := range slices.Sorted(maps.Keys(r.places)) {
+		places = append(places, r.places[key])
+	}
+	keep := changed || r.unkept
+	r.mu.Unlock()
 	if changed || !r.looked {
 		var folders []tail.Folder
-		r.mu.Lock()
-		for _, key := range slices.Sorted(maps.Keys(r.places)) {
-			folders = append(folders, r.places[key].folder)
+		for _, p := range places {
+			folders = append(folders, p.folder)
 		}
-		r.mu.Unlock()
 		if err := r.follow(folders); err != nil {
 			r.log.WithError(err).Warn("a folder of a container is not followed")
 		}
 	}
-	r.looked = true
+	if !keep {
+		return
+	}
+	r.unkept = false
+	if err := r.memory.keep(places); err != nil {
+		r.unkept = true
+		if !r.forgetful {
+			r.log.WithError(err).Warn("what containers write before they end may not be found after a restart")
+		}
+	}
+	r.forgetful = r.unkept
+}
+
+// recall begins with the folders that were followed before the agent was restarted.
+func (r *roster) recall() {
+	places, err := r.memory.recall()
+	if err != nil {
+		r.log.WithError(err).Warn("the files of containers that have ended meanwhile may not be found")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range places {
+		r.places[p.key()] = p
+	}
 }
 
 // containers are those that are there.
@@ -309,7 +350,7 @@ func keyOf(pattern string) string { return "inside " + pattern }
 // several have belongs to the first. What is not selected is followed only if it was
 // before.
 func (r *roster) claim(p *place, claimed map[string]bool) (added bool) {
-	key := p.folder.Dir + "\x00" + p.include
+	key := p.key()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.places[key]
@@ -321,6 +362,7 @@ func (r *roster) claim(p *place, claimed map[string]bool) (added bool) {
 		added = true
 	case old.owner != p.owner:
 		old.owner, old.inside = p.owner, p.inside
+		r.unkept = true
 	}
 	claimed[key] = true
 	return added

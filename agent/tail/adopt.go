@@ -111,7 +111,7 @@ func (t *Tailer) openNewcomer(n *newcomer) {
 		t.failed(n.path, failure{code: TooManyOpen, reason: "too many open files", fix: "raise limits.open_files, and LimitNOFILE of the service", entry: n.entry, dir: n.dir})
 		return
 	}
-	fd, err := openFile(n.path)
+	fd, err := t.openPath(n.path)
 	if err != nil {
 		t.openFailed(n, err)
 		return
@@ -386,7 +386,7 @@ func (t *Tailer) olderThanFamily(n *newcomer) bool {
 
 // startOf returns where to begin with a file that is not known.
 func (t *Tailer) startOf(n *newcomer) int64 {
-	if !t.firstScan || t.store.Lost() || t.noted(n.path) || !n.included {
+	if !t.firstScan && !t.patterns.early(n.path) || t.store.Lost() || t.noted(n.path) || !n.included {
 		return 0
 	}
 	s := t.config.Start
@@ -408,7 +408,8 @@ func (t *Tailer) startOf(n *newcomer) int64 {
 // start: then the file has appeared since.
 func (t *Tailer) noted(path string) bool {
 	for i := range t.patterns.include {
-		if t.patterns.include[i].match(path) && t.store.Noted(t.config.Pipeline, t.patterns.include[i].pattern) {
+		g := &t.patterns.include[i]
+		if g.match(path) && (g.dir != "" && t.known[g.key] || g.dir == "" && t.store.Noted(t.config.Pipeline, g.pattern)) {
 			return true
 		}
 	}

@@ -109,6 +109,8 @@ type Config struct {
 	Pipeline string
 	// Include and Exclude are globs of absolute paths, with **.
 	Include, Exclude []string
+	// Keys are those of the folders that SetFolders will give.
+	Keys []string
 	// DirDepthMax bounds how deep ** descends. Default 32.
 	DirDepthMax int
 	// DirsMax bounds how many directories are watched. Default 20,000.

@@ -35,6 +35,7 @@ type directory struct {
 	mtime   int64
 	dirty   bool
 	hinted  bool // the kernel tells of every write(2) to a file in it
+	sealed  bool // no symbolic link is followed
 	epoch   uint32
 	entries map[string]*dirEntry
 	links   []*dirEntry       // symbolic links to look at again
@@ -70,13 +71,14 @@ func (t *Tailer) addDir(path string, depth int, root bool) *directory {
 		})
 		return nil
 	}
-	d := &directory{path: path, depth: depth, root: root, entries: map[string]*dirEntry{}, dirty: true}
+	d := &directory{path: path, depth: depth, root: root, entries: map[string]*dirEntry{}, dirty: true, sealed: t.patterns.seals(path)}
 	t.dirs[path] = d
 	return d
 }
 
 // lookAround scans the directories that have changed.
 func (t *Tailer) lookAround(now int64) {
+	t.takeFolders()
 	if t.firstScan {
 		for i := range t.patterns.include {
 			t.addDir(t.patterns.include[i].base, 0, true)
@@ -199,9 +201,12 @@ func (t *Tailer) enter(d *directory, now int64) bool {
 		}
 		return false
 	}
+	if d.sealed && !t.isSealed(d.path) {
+		return false
+	}
 	if !d.present || st.id != d.id {
 		err := t.hints.watch(d.path)
-		d.hinted = err == nil && localDir(d.path)
+		d.hinted = err == nil && !d.sealed && localDir(d.path)
 		if err != nil {
 			t.alarm("no change notices for a directory: it is polled instead; raise fs.inotify.max_user_watches", "", err)
 		}
@@ -245,6 +250,10 @@ func (t *Tailer) entry(d *directory, e *dirEntry) {
 			t.refuse(d, e, path)
 		}
 	case kindLink:
+		if d.sealed {
+			t.refuseLink(d, e, path)
+			return
+		}
 		e.link = &linkTarget{}
 		t.followLink(d, e)
 	case kindFile:

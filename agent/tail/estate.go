@@ -73,7 +73,7 @@ func (t *Tailer) inherit() {
 	for _, h := range t.config.Estate.take(t.config.Pipeline) {
 		n := &newcomer{fd: h.fd, path: h.path, family: h.family, sibling: h.path != h.family, included: t.included(h.path), grown: t.now()}
 		t.open++
-		if err := t.statBuf.open(n.fd, &n.st); err != nil || !t.included(h.family) || t.open > t.config.OpenFilesMax && n.st.links > 0 {
+		if err := t.statBuf.open(n.fd, &n.st); err != nil || len(t.config.Keys) == 0 && !t.included(h.family) || t.open > t.config.OpenFilesMax && n.st.links > 0 {
 			t.drop(n)
 			continue
 		}

@@ -14,6 +14,9 @@ import (
 // openQuietly leaves the access time of a file alone.
 const openQuietly = unix.O_NOATIME
 
+// openSearch opens a directory to look names up in it, which needs no right to list it.
+const openSearch = unix.O_PATH
+
 // nextData returns the first offset at or after off that is not in a hole.
 func nextData(fd int, off int64) int64 {
 	next, err := unix.Seek(fd, off, unix.SEEK_DATA)

@@ -10,6 +10,9 @@ import (
 // openQuietly is nothing: reading a file changes its access time.
 const openQuietly = 0
 
+// openSearch is nothing: a directory must be readable to look names up in it.
+const openSearch = 0
+
 // localDir reports false: what hints there are about writes is not relied on.
 func localDir(string) bool { return false }
 

@@ -5,6 +5,8 @@ package tail
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +61,48 @@ func openFile(path string) (int, error) {
 		case err == unix.EPERM && noatime != 0:
 			noatime = 0
 		default:
+			return fd, err
+		}
+	}
+}
+
+// openSealed is openFile for an absolute path of which no element may be a symbolic
+// link. It goes from folder to folder, so that one that is put in their place in the
+// meantime is not followed either.
+func openSealed(path string) (int, error) {
+	dir, err := openSealedDir(filepath.Dir(path))
+	if err != nil {
+		return -1, err
+	}
+	defer closeFile(dir)
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	name := filepath.Base(path)
+	fd, err := openAt(dir, name, flags|openQuietly)
+	if errors.Is(err, unix.EPERM) && openQuietly != 0 {
+		return openAt(dir, name, flags)
+	}
+	return fd, err
+}
+
+// openSealedDir opens a directory in that way, to look names up in it.
+func openSealedDir(path string) (int, error) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC | openSearch
+	dir, err := openAt(unix.AT_FDCWD, "/", flags)
+	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		if err != nil || name == "" {
+			break
+		}
+		next, failed := openAt(dir, name, flags)
+		closeFile(dir)
+		dir, err = next, failed
+	}
+	return dir, err
+}
+
+func openAt(dir int, name string, flags int) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, name, flags, 0)
+		if err != unix.EINTR {
 			return fd, err
 		}
 	}

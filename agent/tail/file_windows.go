@@ -2,6 +2,7 @@ package tail
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -39,6 +40,14 @@ func (b *statBuffer) path(path string, to *stat) error {
 // openFile opens a file so that others may go on writing, renaming and deleting
 // it.
 func openFile(path string) (int, error) { return openHandle(path, windows.GENERIC_READ, 0) }
+
+// openSealed refuses: there are no sealed folders on this system.
+func openSealed(path string) (int, error) {
+	return -1, fmt.Errorf("cannot open %s without following links on this system", path)
+}
+
+// openSealedDir refuses likewise.
+func openSealedDir(path string) (int, error) { return openSealed(path) }
 
 func openHandle(path string, access, flags uint32) (int, error) {
 	name, err := windows.UTF16PtrFromString(path)

@@ -13,6 +13,11 @@ type glob struct {
 	pattern string
 	base    string   // the part without wildcards, a directory
 	parts   []string // the path elements of the pattern, nil if they cannot be told apart
+
+	// Of a pattern in a Folder:
+	dir, inner    string // its path, and the pattern below it; parts are those of inner
+	key           string // what it is remembered by
+	early, sealed bool
 }
 
 func parseGlobs(patterns []string) ([]glob, error) {
@@ -33,12 +38,25 @@ func parseGlobs(patterns []string) ([]glob, error) {
 }
 
 func (g *glob) match(path string) bool {
-	ok, err := doublestar.PathMatch(g.pattern, path)
+	pattern := g.pattern
+	if g.dir != "" {
+		if !isBelow(path, g.dir) {
+			return false
+		}
+		pattern, path = g.inner, path[len(strings.TrimSuffix(g.dir, string(filepath.Separator)))+1:]
+	}
+	ok, err := doublestar.PathMatch(pattern, path)
 	return ok && err == nil
 }
 
 // below reports whether a match can lie in dir or below it.
 func (g *glob) below(dir string) bool {
+	if g.dir != "" {
+		if !isBelow(dir, g.dir) {
+			return dir == g.dir || isBelow(g.dir, dir)
+		}
+		dir = dir[len(strings.TrimSuffix(g.dir, string(filepath.Separator)))+1:]
+	}
 	if g.parts == nil {
 		return true
 	}

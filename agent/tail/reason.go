@@ -24,6 +24,11 @@ const (
 	NotFound Reason = "not_found"
 	// DanglingLink says that the name is a symbolic link to nothing.
 	DanglingLink Reason = "dangling_link"
+	// SealedLink says that the name is a symbolic link where none is followed: in a
+	// folder that belongs to a container.
+	SealedLink Reason = "sealed_link"
+	// LabelsUnknown says that the file waits for the labels of its container's pod.
+	LabelsUnknown Reason = "labels_unknown"
 	// LinkLoop says that a folder on the way is a symbolic link to one above it.
 	LinkLoop Reason = "link_loop"
 	// NotRegular says that the name is a folder, a pipe, a socket or a device.
@@ -236,7 +241,7 @@ func patternsSince(store *checkpoint.Store, pipeline string) map[string]int64 {
 func (t *Tailer) lookedForSince(path string) int64 {
 	since := t.started
 	for i := range t.patterns.include {
-		if at, ok := t.since[t.patterns.include[i].pattern]; ok && t.patterns.include[i].match(path) {
+		if at, ok := t.since[t.patterns.include[i].noteKey()]; ok && t.patterns.include[i].match(path) {
 			since = min(since, at)
 		}
 	}

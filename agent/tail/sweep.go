@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
@@ -202,7 +203,26 @@ func (t *Tailer) isGone(e *checkpoint.Entry) bool {
 			return d.present // else it is perhaps not mounted yet
 		}
 	}
-	return t.statBuf.path(filepath.Dir(e.Path), &st) == nil && st.dir && !t.included(e.Path)
+	there := t.statBuf.path(filepath.Dir(e.Path), &st) == nil && st.dir
+	if len(t.config.Keys) > 0 {
+		return !there && t.goneFrom(filepath.Dir(e.Path)) // else its folder can be one that is still to be named
+	}
+	return there && !t.included(e.Path)
+}
+
+// mountDepth is how many elements a folder has, at least, that proves by being there
+// that what lies below it is mounted: /var/lib/docker has three.
+const mountDepth = 3
+
+// goneFrom reports whether dir is gone from a folder that is there.
+func (t *Tailer) goneFrom(dir string) bool {
+	var st stat
+	for ; strings.Count(dir, string(filepath.Separator)) > mountDepth; dir = filepath.Dir(dir) {
+		if t.statBuf.path(filepath.Dir(dir), &st) == nil && st.dir {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Tailer) forgetOrphan(src *checkpoint.Source, e *checkpoint.Entry) {
@@ -282,7 +302,7 @@ func (t *Tailer) reopen(g *generation) {
 	if t.open >= t.config.OpenFilesMax && !t.makeRoom() {
 		return
 	}
-	fd, err := openFile(g.path)
+	fd, err := t.openPath(g.path)
 	if err != nil {
 		t.fail(g.path, "cannot open the file", err)
 		return

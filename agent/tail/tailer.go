@@ -57,6 +57,7 @@ type Tailer struct {
 
 	reportMu sync.Mutex
 	reports  []*generation
+	folders  *folderGlobs // those that SetFolders has given since the last tick
 
 	// Of the watch goroutine.
 	hints       *hints
@@ -93,7 +94,9 @@ type Tailer struct {
 	nextSweep   int64
 	counters    Counters
 	published   atomic.Pointer[Counters]
-	since       map[string]int64 // by pattern: when it was first looked for
+	since       map[string]int64               // by pattern: when it was first looked for
+	fixed       struct{ include, exclude int } // how many of the patterns are the configuration's
+	known       map[string]bool                // of config.Keys: those of an earlier start
 	running     atomic.Bool
 	looked      atomic.Bool
 	done        chan struct{} // closed when the watch has ended
@@ -110,7 +113,7 @@ func New(config Config, store *checkpoint.Store, log logrus.FieldLogger) (*Taile
 	if err != nil {
 		return nil, err
 	}
-	if len(patterns.include) == 0 {
+	if len(patterns.include)+len(config.Keys) == 0 {
 		return nil, errors.New("cannot tail: include names no files")
 	}
 	t := &Tailer{
@@ -121,6 +124,7 @@ func New(config Config, store *checkpoint.Store, log logrus.FieldLogger) (*Taile
 		failures: map[string]*failure{}, alarms: map[string]int64{},
 		readDir: new(dirReader).read, done: make(chan struct{}),
 	}
+	t.fixed.include, t.fixed.exclude = len(patterns.include), len(patterns.exclude)
 	if t.mismatches, err = telemetry.LedgerMismatch.Counter(); err != nil {
 		return nil, fmt.Errorf("cannot make the metrics of a tailer: %w", err)
 	}
@@ -153,6 +157,10 @@ func (t *Tailer) start() {
 	t.started, t.firstScan, t.orphanAt = now, true, now
 	t.hints = newHints(t.wake, t.wrote)
 	t.since = patternsSince(t.store, t.config.Pipeline)
+	t.known = map[string]bool{}
+	for _, key := range t.config.Keys {
+		t.known[key] = t.store.Noted(t.config.Pipeline, key)
+	}
 	for _, src := range t.store.Sources(t.config.Pipeline) {
 		e := src.Entry()
 		if e.Cursor != nil {
@@ -161,6 +169,7 @@ func (t *Tailer) start() {
 		id := identity{e.Dev, e.Ino}
 		t.orphans[id] = append(t.orphans[id], src)
 	}
+	t.takeFolders()
 	t.inherit()
 }
 

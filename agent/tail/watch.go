@@ -44,6 +44,7 @@ func (t *Tailer) tick() {
 	}
 	t.commit()
 	t.firstScan = false
+	t.patterns.settled()
 	if len(t.pending)+len(t.notes) == 0 && !t.looked.Load() {
 		t.looked.Store(true)
 	}
@@ -56,9 +57,14 @@ func (t *Tailer) tick() {
 // commit makes new generations durable with one write, and lets them be read.
 func (t *Tailer) commit() {
 	if t.firstScan {
-		for i := range t.patterns.include {
+		for i := range t.patterns.include[:t.fixed.include] {
 			if p := t.patterns.include[i].pattern; !t.store.Noted(t.config.Pipeline, p) {
 				t.notes = append(t.notes, p, sinceNote(p, t.started))
+			}
+		}
+		for _, key := range t.config.Keys {
+			if !t.known[key] {
+				t.notes = append(t.notes, key, sinceNote(key, t.started))
 			}
 		}
 	}

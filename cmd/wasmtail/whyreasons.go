@@ -36,6 +36,8 @@ type reasonText struct {
 var reasonTexts = []reasonText{
 	{tail.NotFound, "nothing has this name", "check the spelling; a rotated file has another name"},
 	{tail.DanglingLink, "it is a symbolic link that leads nowhere", "mend the link, or wait until its target is made"},
+	{tail.SealedLink, "it is a symbolic link in a folder that belongs to a container, where none is followed", "let the program write to a file, or name the file that the link leads to"},
+	{tail.LabelsUnknown, "it waits for the labels of its pod, which the API server of Kubernetes has not told", "see the reason at the API server in wasmtail status: mostly the right to list and watch pods is missing"},
 	{tail.NotRegular, "it is a folder, a pipe, a socket or a device", "let the program write to a file"},
 	{tail.NoPermission, "the agent's user may not read it, or may not pass a folder above it", "give the user the right, with the command that is printed"},
 	{tail.Unreadable, "reading it fails in another way", "see the error: the disk or the file system is at fault"},

@@ -155,6 +155,11 @@ var (
 		Labels: []Label{pipelineLabel},
 		Help:   "Messages of an input without files that are longer than it allows, and were delivered in pieces.",
 	}
+	InputUnlabelled = Metric{
+		Name: "wasmtail_input_unlabelled_total", Kind: Counter,
+		Labels: []Label{pipelineLabel},
+		Help:   "Containers and pods whose lines are delivered without the labels of their pod, as the API server of Kubernetes did not tell them in time.",
+	}
 	ConfigRefused = Metric{
 		Name: "wasmtail_config_refused", Kind: Gauge,
 		Help: "1 while a newer configuration than the one that runs was refused.",
@@ -260,7 +265,7 @@ var (
 var (
 	Agent = []*Metric{
 		&ReceivedEvents, &ReceivedBytes, &DiscardedEvents, &Errors, &SentBytes, &RejectedBytes, &AckLatency, &BufferBytes, &BufferDiskBytes, &BufferLost, &WireBytes, &PipelineWireBytes, &LostBytes,
-		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LedgerMismatch, &InputDropped, &InputSplit, &LimitUsed, &LimitMax, &LimitWaited,
+		&WasmEvents, &WasmRows, &WasmLost, &WasmUnits, &WasmNanos, &WasmCopied, &WasmRefused, &WasmServing, &ConfigRefused, &LedgerMismatch, &InputDropped, &InputSplit, &InputUnlabelled, &LimitUsed, &LimitMax, &LimitWaited,
 	}
 	Hub = []*Metric{
 		&HubRequests, &HubRecords, &HubBodyBytes, &HubRawBytes,

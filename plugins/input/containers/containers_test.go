@@ -51,6 +51,9 @@ func (s *session) emit(ctx context.Context, d pipeline.Delivery) error {
 		for _, f := range d.Batch.Records[i].Fields {
 			fields[string(f.Name)] = string(f.Value)
 		}
+		if marks := d.Batch.Records[i].Marks.AppendText(nil); len(marks) > 0 {
+			fields["marks"] = string(marks)
+		}
 		s.records = append(s.records, fields)
 	}
 	s.mu.Unlock()
@@ -76,6 +79,41 @@ func (s *session) texts() map[string][]string {
 		slices.Sort(lines)
 	}
 	return by
+}
+
+// all are the texts so far, sorted.
+func (s *session) all() (texts []string) {
+	for _, lines := range s.texts() {
+		texts = append(texts, lines...)
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// find is the record with that text.
+func (s *session) find(text string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.records {
+		if r[record.Content] == text {
+			return r
+		}
+	}
+	return nil
+}
+
+// close has nothing taken until open.
+func (s *session) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed, s.opened = true, make(chan struct{})
+}
+
+func (s *session) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = false
+	close(s.opened)
 }
 
 func (s *session) count() int {
@@ -106,10 +144,16 @@ func (s *session) stop() {
 
 func run(t *testing.T, store *checkpoint.Store, c Config, closed bool) *session {
 	t.Helper()
+	return runIn(t, "", store, c, closed)
+}
+
+// runIn is run with a folder for what the input keeps.
+func runIn(t *testing.T, dir string, store *checkpoint.Store, c Config, closed bool) *session {
+	t.Helper()
 	c.Validate(func(key, problem string) { t.Errorf("%s %s", key, problem) })
 	log := logrus.New()
 	log.SetOutput(os.Stderr)
-	in, err := New(c, Env{Checkpoints: store, Pipeline: "p", Linger: 20 * time.Millisecond, Log: log})
+	in, err := New(c, Env{Checkpoints: store, Pipeline: "p", Linger: 20 * time.Millisecond, SpoolDir: dir, Log: log})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &session{cancel: cancel, ended: make(chan struct{}), input: in, closed: closed, opened: make(chan struct{})}
@@ -242,6 +286,30 @@ func TestRun_PodsComeRotateRestartAndGo(t *testing.T) {
 	require.Equal(t, map[string][]string{"shop/cart-7f9/app": cart.want()[before:], "shop/job/main": job.want()}, s.texts())
 	s.stop()
 	require.NoError(t, store.Close())
+}
+
+// TestRun_ALineThatIsCutWhenItsFileIsRotated comes in two records, the first marked
+// partial: the runtime wrote one piece before the rotation, and one after it.
+func TestRun_ALineThatIsCutWhenItsFileIsRotated(t *testing.T) {
+	pods := t.TempDir()
+	k := &kubelet{t: t, dir: filepath.Join(pods, "shop_cart_0b1c", "app")}
+	s := run(t, openStore(t, t.TempDir()), defaults(func(c *Config) { c.Pods, c.Docker, c.StartAt = pods, "", "beginning" }), false)
+	defer s.stop()
+	raw := func(text string) {
+		require.NoError(t, os.MkdirAll(k.dir, 0o755))
+		f, err := os.OpenFile(filepath.Join(k.dir, "0.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		require.NoError(t, err)
+		_, err = f.WriteString(text)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+	}
+	raw(at + "stdout F one\n" + at + "stdout P two be")
+	raw("gins\n") // the runtime is in the middle of a write
+	k.rotate()
+	raw(at + "stdout F and ends\n" + at + "stdout F three\n")
+	s.waitFor(t, 4)
+	require.Equal(t, []string{"and ends", "one", "three", "two begins"}, s.all())
+	require.Equal(t, "partial", s.find("two begins")["marks"])
 }
 
 func TestRun_DockersLabelsAndEnvironmentSelect(t *testing.T) {

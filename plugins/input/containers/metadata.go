@@ -1,11 +1,8 @@
 package containers
 
 import (
-	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -17,8 +14,10 @@ type Metadata struct {
 	// Namespace, Pod, UID and Restarts are Kubernetes'.
 	Namespace, Pod, UID, Restarts string
 	ID, Name, Image               string
-	Labels, Env                   map[string]string
+	// Labels are Docker's, or those of the pod.
+	Labels, Env map[string]string
 
+	object   *podObject // of the pod, nil if the API server has not told
 	selected bool
 	fields   []record.Field // of each record; immutable
 }
@@ -36,45 +35,17 @@ func podOf(path string) (m Metadata, ok bool) {
 	return Metadata{Namespace: parts[0], Pod: parts[1], UID: parts[2], Name: filepath.Base(dir), Restarts: restarts}, true
 }
 
-// dockerConfig is the part of Docker's config.v2.json that is used.
-type dockerConfig struct {
-	ID     string
-	Name   string
-	Config struct {
-		Image  string
-		Env    []string
-		Labels map[string]string
+// withPod returns m with what the API server has told of its pod, which is nil if it
+// has told nothing.
+func (m Metadata) withPod(p *podObject) *Metadata {
+	if m.object = p; p != nil {
+		m.Labels, m.Image = p.Metadata.Labels, p.image(m.Name)
 	}
-}
-
-// dockerOf reads what Docker keeps beside a container's log. Without that only the
-// id is known.
-func dockerOf(path string) (m Metadata, whole bool) {
-	dir := filepath.Dir(path)
-	m = Metadata{Docker: true, ID: filepath.Base(dir), Env: map[string]string{}}
-	text, err := os.ReadFile(filepath.Join(dir, "config.v2.json"))
-	if err != nil {
-		return m, false
-	}
-	var c dockerConfig
-	if err := json.Unmarshal(text, &c); err != nil {
-		return m, false
-	}
-	m.Name, m.Image, m.Labels = strings.TrimPrefix(c.Name, "/"), c.Config.Image, c.Config.Labels
-	for _, v := range c.Config.Env {
-		name, value, _ := strings.Cut(v, "=")
-		m.Env[name] = value
-	}
-	// A container of a pod, where the kubelet uses Docker.
-	m.Namespace, m.Pod, m.UID = m.Labels["io.kubernetes.pod.namespace"], m.Labels["io.kubernetes.pod.name"], m.Labels["io.kubernetes.pod.uid"]
-	if name := m.Labels["io.kubernetes.container.name"]; name != "" {
-		m.Name = name
-	}
-	return m, true
+	return &m
 }
 
 // fieldsOf are the fields that each record of a container gets.
-func fieldsOf(m *Metadata, labels []string) (fields []record.Field) {
+func fieldsOf(m *Metadata, c *Config) (fields []record.Field) {
 	add := func(name, value string) {
 		if value != "" {
 			fields = append(fields, record.Field{Name: []byte(name), Value: []byte(value)})
@@ -91,51 +62,21 @@ func fieldsOf(m *Metadata, labels []string) (fields []record.Field) {
 	}
 	add("container.id", m.ID)
 	add("container.image.name", m.Image)
-	for _, label := range labels {
-		add("container.label."+label, m.Labels[label])
+	prefix := "container.label."
+	if !m.Docker {
+		prefix = "k8s.pod.label."
+	}
+	for _, label := range c.LabelFields {
+		add(prefix+label, m.Labels[label])
+	}
+	if m.object != nil {
+		add("k8s.node.name", c.Kubernetes.Node)
+		for _, name := range c.Kubernetes.AnnotationFields {
+			add("k8s.pod.annotation."+name, m.object.Metadata.Annotations[name])
+		}
+	}
+	for _, name := range c.EnvFields {
+		add("container.env."+name, m.Env[name])
 	}
 	return fields
-}
-
-// directory knows the containers by the folders of their logs. Safe for concurrent
-// use.
-type directory struct {
-	config Config
-	docker string // prefix of Docker's paths
-
-	mu    sync.Mutex
-	known map[string]*Metadata // by generation of the log file
-}
-
-// knownMax is from how many on what is known is forgotten: reading it again is
-// cheap.
-const knownMax = 10_000
-
-// of returns what is known about the container of a log file, and nil if that is
-// none's.
-func (d *directory) of(origin *record.Origin) *Metadata {
-	d.mu.Lock()
-	m := d.known[origin.Generation]
-	d.mu.Unlock()
-	if m != nil {
-		return m
-	}
-	var found Metadata
-	var whole bool
-	if d.docker != "" && strings.HasPrefix(origin.Path, d.docker) {
-		found, whole = dockerOf(origin.Path)
-	} else if found, whole = podOf(origin.Path); !whole {
-		return nil
-	}
-	found.selected = d.config.selects(&found)
-	found.fields = fieldsOf(&found, d.config.LabelFields)
-	if whole { // else Docker may write it in this moment
-		d.mu.Lock()
-		if len(d.known) >= knownMax {
-			clear(d.known)
-		}
-		d.known[origin.Generation] = &found
-		d.mu.Unlock()
-	}
-	return &found
 }

@@ -203,7 +203,7 @@ func BenchmarkUnwrap(b *testing.B) {
 			c := defaults(nil)
 			d := newDecoder()
 			m, _ := podOf("/var/log/pods/shop_cart-7f9_0b1c/nginx/3.log")
-			m.selected, m.fields = true, fieldsOf(&m, nil)
+			m.selected, m.fields = true, fieldsOf(&m, &c)
 			l := tail.Line{Bytes: []byte(line), Size: int64(len(line)) + 1}
 			b.SetBytes(l.Size)
 			b.ReportAllocs()

@@ -95,7 +95,7 @@ func (c *Config) Validate(report func(key, problem string)) {
 	if _, err := tail.ParseStart(c.StartAt, time.Now()); err != nil {
 		report("start_at", err.Error())
 	}
-	c.Multiline.validate(report)
+	c.Multiline.Check(report)
 	if c.MaxRecordSize < 256 || c.MaxRecordSize > 64*config.MiB {
 		report("max_record_size", "must be between 256B and 64MiB")
 	}
@@ -126,7 +126,8 @@ func checkPath(key, path string, report func(key, problem string)) {
 	}
 }
 
-func (m *Multiline) validate(report func(key, problem string)) {
+// Check reports which of the patterns cannot be used, as keys of multiline.
+func (m *Multiline) Check(report func(key, problem string)) {
 	for key, expr := range map[string]string{"start": m.Start, "continue": m.Continue, "end": m.End} {
 		if expr == "" {
 			continue
@@ -140,8 +141,9 @@ func (m *Multiline) validate(report func(key, problem string)) {
 // isSet reports whether m joins lines.
 func (m *Multiline) isSet() bool { return m.Start != "" || m.Continue != "" || m.End != "" }
 
-// build returns the tailer's form of m, nil for single lines.
-func (m *Multiline) build() (*tail.Multiline, error) {
+// Build returns the tailer's form of m, nil for single lines. The error names the
+// pattern that cannot be used.
+func (m *Multiline) Build() (*tail.Multiline, error) {
 	if !m.isSet() {
 		return nil, nil
 	}

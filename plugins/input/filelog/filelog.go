@@ -116,7 +116,7 @@ func (s *sink) Lines(ctx context.Context, l *tail.Lines, done func(acknowledged 
 	if s.gbk {
 		size = addDecoded(b, l)
 	} else {
-		size = addLines(b, l)
+		size = AddLines(b, l)
 	}
 	records := len(b.Records)
 	l.Origin.Ledger.Framed.Add(records, size)
@@ -131,9 +131,10 @@ func (s *sink) Lines(ctx context.Context, l *tail.Lines, done func(acknowledged 
 	return nil
 }
 
-// addLines copies the lines to b, all at once. Whether a record needs a mark is
+// AddLines makes records of the lines in b, copied all at once or given to it, and
+// returns how many bytes of the file they are. Whether a record needs a mark is
 // asked of the whole at first: mostly none does.
-func addLines(b *record.Batch, l *tail.Lines) (size int64) {
+func AddLines(b *record.Batch, l *tail.Lines) (size int64) {
 	if len(l.Lines) == 0 {
 		return 0
 	}

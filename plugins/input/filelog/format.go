@@ -17,7 +17,7 @@ type framing struct {
 
 // framing returns what the settings and the format of the pipeline ask for.
 func (c *Config) framing() (f framing, err error) {
-	if f.multiline, err = c.Multiline.build(); err != nil || c.format == "" {
+	if f.multiline, err = c.Multiline.Build(); err != nil || c.format == "" {
 		return f, err
 	}
 	d := &detector{config: c.Multiline, built: map[string]*tail.Multiline{}}
@@ -66,7 +66,7 @@ func (d *detector) multiline(of *formats.Format) *tail.Multiline {
 	}
 	settings := d.config
 	settings.Start, settings.Continue, settings.End = of.Multiline.Start, of.Multiline.Continue, ""
-	m, err := settings.build()
+	m, err := settings.Build()
 	if err != nil {
 		panic("BUG: " + err.Error()) // the catalogue compiles its patterns
 	}

@@ -23,7 +23,7 @@ func Once(c Config, r io.Reader, emit func(*record.Batch) error) error {
 		if gbk {
 			addDecoded(b, l)
 		} else {
-			addLines(b, l)
+			AddLines(b, l)
 		}
 		return emit(b)
 	})

@@ -81,7 +81,7 @@ func TestLinesAreTakenFromTheirPlaceInTheChunk(t *testing.T) {
 	}
 	b := record.Get(l.Origin)
 	defer b.Release()
-	require.EqualValues(t, 9, addLines(b, &l))
+	require.EqualValues(t, 9, AddLines(b, &l))
 	require.Equal(t, "one", string(b.Records[0].Raw))
 	require.Equal(t, "two", string(b.Records[1].Raw))
 }

@@ -1,0 +1,170 @@
+package containers
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/wasmtail/wasmtail/agent/tail"
+)
+
+// podFiles are the log files in the folder of a pod.
+const podFiles = "*/*.log"
+
+// podKey is what the log files of pods are remembered by: as the pattern that finds
+// them where the API server is not asked.
+func (r *roster) podKey() string {
+	c := r.config.onHost()
+	return c.podPattern()
+}
+
+// podFolders are the folders with the logs of pods, each as one container.
+func (r *roster) podFolders(now time.Time) (list []*container) {
+	dir := filepath.Join(r.root, r.config.Pods)
+	entries, err := os.ReadDir(dir)
+	r.fail(dir, err)
+	there := map[string]*container{}
+	for _, e := range entries {
+		parts := strings.Split(e.Name(), "_")
+		if len(parts) != 3 {
+			continue
+		}
+		c := r.podded[e.Name()]
+		if c == nil {
+			m := Metadata{Namespace: parts[0], Pod: parts[1], UID: parts[2]}
+			m.selected = r.config.selectsPod(&m)
+			c = &container{meta: &m, dir: filepath.Join(dir, e.Name()), early: !r.looked, seen: now}
+		}
+		there[e.Name()] = c
+		list = append(list, c)
+	}
+	r.podded = there
+	return list
+}
+
+// ready completes those of pods by what the API server tells of them, and leaves out
+// those that wait for it.
+func (r *roster) ready(all []*container, now time.Time) (list []*container) {
+	if r.kube == nil {
+		return all
+	}
+	waiting := map[string]tail.FileStatus{}
+	for _, c := range all {
+		if c.meta.Docker || r.complete(c, now) {
+			list = append(list, c)
+			continue
+		}
+		file := c.dir
+		if file == "" {
+			file = c.meta.Namespace + "/" + c.meta.Pod + "/" + c.meta.Name
+		}
+		waiting[file] = tail.FileStatus{
+			Path: file, State: "waiting", Code: tail.LabelsUnknown, Reason: "waits for the labels of its pod", BehindSince: c.seen,
+			Fix: "see what is said of the API server of Kubernetes, if this does not end by itself",
+		}
+	}
+	r.mu.Lock()
+	before := r.waiting
+	r.waiting = waiting
+	r.mu.Unlock()
+	for file := range before {
+		if _, ok := waiting[file]; !ok && filepath.IsAbs(file) {
+			if _, err := os.Stat(file); err != nil {
+				r.log.WithField("path", file).Warn("a pod was removed before its labels were known: its logs were not read")
+			}
+		}
+	}
+	return list
+}
+
+// complete reports whether a container of a pod need not wait any longer.
+func (r *roster) complete(c *container, now time.Time) bool {
+	object := r.kube.pod(c.meta.UID)
+	switch {
+	case object == nil && (c.meta.object != nil || c.bare):
+		return true // its pod is long gone
+	case object == nil:
+		if r.config.byLabel() || now.Sub(c.seen) < r.config.Kubernetes.Wait {
+			return false
+		}
+		c.bare = true
+		r.bare()
+		r.log.WithField("pod", fmt.Sprintf("%s/%s", c.meta.Namespace, c.meta.Pod)).Warn("the labels of a pod are not known in time: its lines go without them")
+		return true
+	case object != c.meta.object:
+		m := c.meta.withPod(object)
+		if c.dir != "" {
+			m.selected = r.config.selectsPod(m)
+		} else {
+			r.config.judge(m)
+		}
+		c.meta = m
+	}
+	return true
+}
+
+// podContainers are the containers of pods that run, but those.
+func (r *roster) podContainers(but map[string]bool, now time.Time) (list []*container) {
+	if r.config.Pods == "" || r.config.Proc == "" {
+		return nil
+	}
+	found, err := r.processes.scan()
+	r.fail(r.processes.dir, err)
+	asked, there := false, map[string]*container{}
+	defer func() { r.podded = there }()
+	for id, p := range found {
+		if but[id] || p.name == "" {
+			continue // its pod's sandbox
+		}
+		if c := r.podded[id]; c != nil {
+			there[id] = c
+			list = append(list, c)
+			continue
+		}
+		if _, ok := r.pods[p.uid]; !ok && !asked {
+			asked = true
+			r.readPods()
+		}
+		names, ok := r.pods[p.uid]
+		if !ok {
+			continue // its folder is not made yet
+		}
+		m := Metadata{Namespace: names[0], Pod: names[1], UID: p.uid, Name: p.name, ID: id}
+		m.Restarts = r.restarts(&m)
+		r.config.judge(&m)
+		there[id] = &container{meta: &m, mounts: p.mounts, early: !r.looked, seen: now, found: map[string]string{}}
+		list = append(list, there[id])
+	}
+	return list
+}
+
+// readPods finds the names of pods by the folders of their logs.
+func (r *roster) readPods() {
+	dir := filepath.Join(r.root, r.config.Pods)
+	entries, err := os.ReadDir(dir)
+	r.fail(dir, err)
+	r.pods = map[string][2]string{}
+	for _, e := range entries {
+		if parts := strings.Split(e.Name(), "_"); len(parts) == 3 {
+			r.pods[parts[2]] = [2]string{parts[0], parts[1]}
+		}
+	}
+}
+
+// restarts is the number of the newest log file of a container.
+func (r *roster) restarts(m *Metadata) string {
+	entries, err := os.ReadDir(filepath.Join(r.root, r.config.Pods, m.Namespace+"_"+m.Pod+"_"+m.UID, m.Name))
+	if err != nil {
+		return ""
+	}
+	newest := ""
+	for _, e := range entries {
+		n, _, _ := strings.Cut(e.Name(), ".")
+		if len(n) > len(newest) || len(n) == len(newest) && n > newest {
+			newest = n
+		}
+	}
+	return newest
+}

@@ -91,6 +91,10 @@ bench: build wasm-examples/node_modules ## benchmarks of every stage, and of the
 bench-peers: build ## the agent beside rsyslog, syslog-ng and the OpenTelemetry Collector
 	go test -tags peers -count 1 -v -timeout 60m -run TestPeers ./internal/peers
 
+.PHONY: bench-import
+bench-import: ## live lines beside an import of 1 GiB at full speed
+	WASMTAIL_IMPORT=1GiB go test -count 1 -v -timeout 30m -run 'TestAnImportLetsLiveLinesPass|TestLiveLinesAreFoundBesideAnImport' ./internal/e2e
+
 .PHONY: generate
 generate: ## write the documents that are made from the code
 	go run ./cmd/wasmtail docs

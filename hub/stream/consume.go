@@ -392,6 +392,7 @@ func (p *pass) take(ctx context.Context, m jetstream.Msg) error {
 		p.s.stats.undecodable.Add(1)
 		p.s.o.Log.WithError(err).WithField("message", seq).Error("cannot decode a message of the ingest stream; it is skipped")
 		p.last = seq
+		p.s.door.take(seq)
 		return nil
 	}
 	if seq > p.s.mark {
@@ -408,6 +409,7 @@ func (p *pass) take(ctx context.Context, m jetstream.Msg) error {
 		return err
 	}
 	p.last = seq
+	p.s.door.take(seq)
 	p.s.stats.messages.Add(1)
 	p.s.stats.lastSeq.Store(seq)
 	p.s.stats.lagNanos.Store(int64(time.Since(at)))

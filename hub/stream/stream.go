@@ -106,6 +106,7 @@ type Stream struct {
 	applied atomic.Uint64
 	// mark is the high-water mark: no record of a later message has been written.
 	mark  uint64
+	door  *door
 	stats stats
 
 	tails     sync.Mutex
@@ -137,7 +138,7 @@ func Open(ctx context.Context, o Options) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{o: o, bus: b, listeners: make(map[*Listener]struct{})}
+	s := &Stream{o: o, bus: b, door: newDoor(), listeners: make(map[*Listener]struct{})}
 	if err := s.load(ctx); err != nil {
 		b.close()
 		return nil, err
@@ -260,7 +261,9 @@ func (s *Stream) Publish(ctx context.Context, b *Batch) (repeat bool, err error)
 	if mid := id.messageID(); mid != "" {
 		opts = append(opts, jetstream.WithMsgID(mid))
 	}
+	s.door.enter(ctx)
 	s.o.step(stepPublish)
+	since := time.Now()
 	ack, err := s.bus.js.PublishMsg(ctx, m, opts...)
 	if err != nil {
 		if isFull(err) {
@@ -274,6 +277,7 @@ func (s *Stream) Publish(ctx context.Context, b *Batch) (repeat bool, err error)
 		s.stats.repeated.Add(1)
 		return true, nil
 	}
+	s.door.published(ack.Sequence, since)
 	s.stats.published.Add(1)
 	s.stats.publishedBytes.Add(uint64(len(body)))
 	return false, nil

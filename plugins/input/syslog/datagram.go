@@ -13,9 +13,16 @@ import (
 	"github.com/wasmtail/wasmtail/internal/record"
 )
 
-// datagramMax is the longest datagram that is read whole: no UDP packet is longer,
-// and few systems send longer ones over unix sockets.
-const datagramMax = 256 << 10
+const (
+	// datagramMax is the longest datagram that is read whole over unix sockets: few
+	// systems send longer ones.
+	datagramMax = 256 << 10
+	// packetMax is the longest UDP packet.
+	packetMax = 64 << 10
+	// mailboxBytes bounds the memory of a socket's mailbox, of which only what
+	// datagrams have filled is ever used.
+	mailboxBytes = 4 << 20
+)
 
 // socket reads datagrams.
 type socket interface {
@@ -23,11 +30,17 @@ type socket interface {
 	bufferer
 }
 
+// datagram is one that was received. Its memory is the mailbox's, until the next call.
+type datagram struct {
+	bytes, control []byte
+	truncated      bool
+	peer           netip.Addr // the zero one if it has none
+}
+
 // datagrams is a socket that is read.
 type datagrams struct {
 	l        *listener
-	read     func() (n, control int, truncated bool, from netip.AddrPort, err error)
-	buf, oob []byte
+	box      *mailbox
 	lost     uint32 // as the system has counted it
 	peer     netip.Addr
 	from     sender
@@ -66,8 +79,11 @@ func (l *listener) receive(ctx, work context.Context) error {
 	} else {
 		log.Info("the system keeps datagrams that wait")
 	}
-	r := &datagrams{l: l, buf: make([]byte, datagramMax), oob: make([]byte, controlBytes), frames: framer{max: int(l.in.c.MaxMessageSize)}}
-	r.bind(pc)
+	box, err := newMailbox(pc.(socket), l.address.unix())
+	if err != nil {
+		return fmt.Errorf("cannot read from the socket: %w", err)
+	}
+	r := &datagrams{l: l, box: box, frames: framer{max: int(l.in.c.MaxMessageSize)}}
 	stop := context.AfterFunc(ctx, func() {
 		now := time.Now()
 		r.stopping.Store(&now)
@@ -79,21 +95,6 @@ func (l *listener) receive(ctx, work context.Context) error {
 	return r.run(ctx, work, pc)
 }
 
-func (r *datagrams) bind(pc net.PacketConn) {
-	switch s := pc.(type) {
-	case *net.UDPConn:
-		r.read = func() (int, int, bool, netip.AddrPort, error) {
-			n, control, flags, from, err := s.ReadMsgUDPAddrPort(r.buf, r.oob)
-			return n, control, isTruncated(flags), from, err
-		}
-	case *net.UnixConn:
-		r.read = func() (int, int, bool, netip.AddrPort, error) {
-			n, control, flags, _, err := s.ReadMsgUnix(r.buf, r.oob)
-			return n, control, isTruncated(flags), netip.AddrPort{}, err
-		}
-	}
-}
-
 func (r *datagrams) run(ctx, work context.Context, pc net.PacketConn) error {
 	for {
 		if since := r.stopping.Load(); since != nil {
@@ -103,7 +104,7 @@ func (r *datagrams) run(ctx, work context.Context, pc net.PacketConn) error {
 			}
 			_ = pc.SetReadDeadline(now.Add(drainQuiet))
 		}
-		n, control, truncated, from, err := r.read()
+		n, err := r.box.receive()
 		switch {
 		case err == nil:
 		case isTimeout(err) && ctx.Err() != nil:
@@ -116,11 +117,35 @@ func (r *datagrams) run(ctx, work context.Context, pc net.PacketConn) error {
 			}
 			continue
 		}
-		r.countLost(r.oob[:control])
-		if err := r.give(work, trimEnd(r.buf[:n]), truncated, from.Addr()); err != nil {
+		if err := r.giveAll(work, n); err != nil {
 			return err
 		}
 	}
+}
+
+// giveAll makes records of the datagrams in the mailbox. It blocks while the pipeline
+// has no room.
+func (r *datagrams) giveAll(work context.Context, n int) error {
+	desk := r.l.desks[0]
+	if !desk.take(work) {
+		return context.Cause(work)
+	}
+	defer desk.leave()
+	r.from.forget()
+	for i := range n {
+		d := r.box.at(i)
+		if i == n-1 { // the count is that of the time it came
+			r.countLost(d.control)
+		}
+		if d.peer != r.peer {
+			r.peer = d.peer
+			r.from = sender{address: d.peer.Unmap().AppendTo(r.from.address[:0])}
+		}
+		if err := r.give(work, desk, &d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // countLost counts datagrams for which the system had no room.
@@ -135,30 +160,20 @@ func (r *datagrams) countLost(control []byte) {
 	r.l.log().WithField("datagrams", n).Warn("datagrams are lost: the receive buffer was full")
 }
 
-// give makes a record of a datagram, or several if it is too long. It blocks while
-// the pipeline has no room.
-func (r *datagrams) give(work context.Context, line []byte, truncated bool, peer netip.Addr) error {
+// give makes a record of a datagram, or several if it is too long.
+func (r *datagrams) give(work context.Context, desk *desk, d *datagram) error {
+	line := trimEnd(d.bytes)
 	if len(line) == 0 {
 		return nil
 	}
-	if peer != r.peer {
-		r.peer = peer
-		r.from = sender{address: peer.Unmap().AppendTo(r.from.address[:0])}
-	}
-	desk := r.l.desks[0]
-	if !desk.take(work) {
-		return context.Cause(work)
-	}
-	defer desk.leave()
-	r.from.forget()
-	if truncated {
+	if d.truncated {
 		r.l.drop("oversize", 1)
 		r.l.log().WithField("bytes", len(line)).Warn("the end of a datagram is lost: it is longer than can be read")
 	}
 	if len(line) > r.frames.max {
 		r.l.countSplit()
 	}
-	f := frame{split: truncated}
+	f := frame{split: d.truncated}
 	for len(line) > 0 {
 		f.bytes = line
 		if len(line) > r.frames.max {

@@ -2,7 +2,11 @@
 
 package syslog
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"net"
+)
 
 // bufferer is a socket of the system.
 type bufferer interface {
@@ -23,4 +27,32 @@ func growBuffer(s bufferer, bytes int) (granted int, err error) {
 
 func overflow([]byte) (uint32, bool) { return 0, false }
 
-func isTruncated(int) bool { return false }
+// mailbox receives datagrams one by one. It belongs to one goroutine.
+type mailbox struct {
+	from net.PacketConn
+	buf  []byte
+	got  datagram
+}
+
+func newMailbox(s bufferer, unixSocket bool) (*mailbox, error) {
+	pc, ok := s.(net.PacketConn)
+	if !ok {
+		return nil, errors.New("it has no datagrams")
+	}
+	return &mailbox{from: pc, buf: make([]byte, datagramMax)}, nil
+}
+
+// receive waits for a datagram.
+func (m *mailbox) receive() (int, error) {
+	n, from, err := m.from.ReadFrom(m.buf)
+	if err != nil {
+		return 0, err
+	}
+	m.got = datagram{bytes: m.buf[:n]}
+	if a, ok := from.(*net.UDPAddr); ok {
+		m.got.peer = a.AddrPort().Addr()
+	}
+	return 1, nil
+}
+
+func (m *mailbox) at(int) datagram { return m.got }

@@ -25,7 +25,8 @@ type Folder struct {
 	Early bool
 	// Sealed says that others than the operator write names into the folder: no
 	// symbolic link in it is followed, nor one on the way to it, and hints of the
-	// kernel are not relied on, for what is written through an overlay has none.
+	// kernel are not relied on: older kernels give none of what is written through an
+	// overlay.
 	Sealed bool
 }
 

@@ -58,7 +58,7 @@ func TestFolders_ComeAndGo(t *testing.T) {
 
 	r.set(a)
 	r.settle()
-	require.False(t, r.tailer.dirs[r.path("a/log")].hinted, "what is written through an overlay gives no hint")
+	require.False(t, r.tailer.dirs[r.path("a/log")].hinted, "older kernels give no hints of what is written through an overlay")
 	require.Equal(t, []string{"a1"}, r.got.order, "a folder that comes later is read from its beginning")
 	r.set(a, b)
 	r.write("b [x]/log/2.log", "b2\n")

@@ -165,6 +165,34 @@ func TestFilesInside_Docker(t *testing.T) {
 	require.Never(t, func() bool { return s2.count() > 0 }, time.Second, 100*time.Millisecond, "a new store begins at the end")
 }
 
+// TestFilesInside_DockerWithAnotherStore: where Docker keeps no layers of its own, the
+// mount table of the container's process says where they are.
+func TestFilesInside_DockerWithAnotherStore(t *testing.T) {
+	h := newHost(t)
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(t, err)
+	h.write("/proc/1/mountinfo", string(mounts))
+	id := strings.Repeat("c3", 32)
+	c := defaults(func(c *Config) {
+		c.Pods, c.Proc, c.Docker, c.FilesInside, c.StartAt = "", h.path("/proc"), h.path(dockerData+"/containers"), []string{"/log/*.log"}, "beginning"
+	})
+	j := newJail(t, jailSpec{Layer: h.path("/var/lib/containerd/7")})
+	config := func(pid int) {
+		h.write(dockerData+"/containers/"+id+"/config.v2.json", fmt.Sprintf(`{"ID":%q,"Name":"/web","Driver":"overlayfs","State":{"Pid":%d}}`, id, pid))
+	}
+	config(j.pid())
+	s := run(t, openStore(t, t.TempDir()), c, false)
+	defer s.stop()
+	eventually(t, func() bool { return len(s.input.Status()) == 1 }, "it is said that nothing is found")
+	j.append("/log/a.log", "one\n")
+	j.inProc(h.path("/proc"), "/system.slice/docker-"+id+".scope")
+	s.waitFor(t, 1)
+	config(0) // it has ended, and is followed all the same
+	j.append("/log/a.log", "two\n")
+	s.waitFor(t, 2)
+	require.Equal(t, "web", s.find("two")["container.name"])
+}
+
 // TestFilesInside_GoOnAfterARestart: what was written while the agent was away is read,
 // and nothing twice.
 func TestFilesInside_GoOnAfterARestart(t *testing.T) {

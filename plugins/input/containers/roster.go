@@ -75,6 +75,10 @@ type roster struct {
 	known    map[string]*recognised // by generation
 }
 
+// startsFor is for how long the folder of a container is looked for that takes what it
+// writes, after Docker said that it was started.
+const startsFor = time.Minute
+
 // docked is one of Docker's containers, as of when its configuration was read.
 type docked struct {
 	container
@@ -197,7 +201,7 @@ func (r *roster) containers(now time.Time) []*container {
 	if len(r.config.FilesInside) == 0 {
 		return r.podFolders(now)
 	}
-	list, ids := r.dockers(), map[string]bool{}
+	list, ids := r.dockers(now), map[string]bool{}
 	for _, c := range list {
 		ids[c.meta.ID] = true
 	}
@@ -265,7 +269,7 @@ func hiddenStatus(c *container, now time.Time) tail.FileStatus {
 }
 
 // dockers are Docker's containers.
-func (r *roster) dockers() (list []*container) {
+func (r *roster) dockers(now time.Time) (list []*container) {
 	if r.config.Docker == "" {
 		return nil
 	}
@@ -279,7 +283,8 @@ func (r *roster) dockers() (list []*container) {
 			continue
 		}
 		d := r.docked[e.Name()]
-		if d == nil || !d.whole || !d.changed.Equal(info.ModTime()) || d.size != info.Size() {
+		again := d == nil || !d.whole && now.Sub(d.changed) < startsFor
+		if again || !d.changed.Equal(info.ModTime()) || d.size != info.Size() {
 			if fresh := r.docker(dir, e.Name()); fresh != nil {
 				fresh.changed, fresh.size = info.ModTime(), info.Size()
 				d = fresh

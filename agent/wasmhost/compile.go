@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -231,6 +232,35 @@ var compilerVersion = sync.OnceValue(func() string {
 	}
 	return ""
 })
+
+// compiledMax is how many modules' machine code is kept: a version of a module that
+// is not used any more leaves its own behind.
+const compiledMax = 64
+
+// dropCompiled removes the folders in dir of all modules but those used last.
+func dropCompiled(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("cannot look for old compiled modules: %w", err)
+	}
+	used := map[string]time.Time{}
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool {
+		info, err := e.Info()
+		if err == nil {
+			used[e.Name()] = info.ModTime()
+		}
+		return err != nil || !e.IsDir() || len(e.Name()) != hex.EncodedLen(sha256.Size)
+	})
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return used[b.Name()].Compare(used[a.Name()]) })
+	var failed []error
+	for _, e := range entries[min(compiledMax, len(entries)):] {
+		failed = append(failed, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("cannot remove old compiled modules: %w", err)
+	}
+	return nil
+}
 
 // HashFile returns the sha256 hash of a file, in hex digits.
 func HashFile(path string) (string, error) {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero"
@@ -135,6 +136,7 @@ func (h *Host) load(ctx context.Context, s *Spec) (*Program, error) {
 			return nil, fmt.Errorf("cannot use module %s: %w", s.Path, err)
 		}
 	}
+	_ = os.Chtimes(dir, time.Time{}, h.o.Now()) // else it may be made anew one day
 	p := &Program{
 		SHA256: sum, spec: s, now: func() int64 { return h.o.Now().UnixNano() }, config: s.Config,
 		spare: make(chan *instance, 1),

@@ -138,3 +138,30 @@ func TestCompile_TakesNoCodeOfAnotherModule(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, code, 1, "the other code is gone")
 }
+
+// TestOpen_KeepsTheModulesUsedLast: what was compiled of others is removed, and
+// nothing else that lies there.
+func TestOpen_KeepsTheModulesUsedLast(t *testing.T) {
+	dir := t.TempDir()
+	day := time.Now()
+	h, _ := open(t, func(o *Options) { o.Dir, o.Now = dir, func() time.Time { return day } })
+	laneOf(t, h, Spec{Path: guest(t)})
+	mine, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, mine, 1)
+	for i := range compiledMax + 5 {
+		folder := filepath.Join(dir, digest([]byte{byte(i)}))
+		require.NoError(t, os.Mkdir(folder, 0o700))
+		at := day.Add(-time.Duration(i+1) * time.Hour)
+		require.NoError(t, os.Chtimes(folder, at, at))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "else"), 0o700))
+	open(t, func(o *Options) { o.Dir = dir })
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, compiledMax+1)
+	require.DirExists(t, filepath.Join(dir, mine[0].Name()))
+	require.DirExists(t, filepath.Join(dir, "else"))
+	require.DirExists(t, filepath.Join(dir, digest([]byte{compiledMax - 2})))
+	require.NoDirExists(t, filepath.Join(dir, digest([]byte{compiledMax - 1})))
+}

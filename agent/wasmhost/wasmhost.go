@@ -55,13 +55,17 @@ type Host struct {
 	changed chan struct{}        // holds 1: modules was changed since Run looked
 }
 
-// Open returns a host that keeps compiled modules in o.Dir, which it creates.
+// Open returns a host that keeps compiled modules in o.Dir, which it creates: of the
+// 64 that were used last.
 func Open(o Options) (*Host, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot create the folder of compiled modules: %w", err)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if err := dropCompiled(o.Dir); err != nil {
+		o.Log.WithError(err).Warn("the folder of compiled modules grows")
 	}
 	return &Host{o: o, counts: map[string]*counters{}, changed: make(chan struct{}, 1)}, nil
 }

@@ -44,6 +44,7 @@ test: vet test-console test-go ## everything: unit, model, end-to-end, console, 
 vet:
 	test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
 	go vet ./...
+	go -C internal/realserver/collector vet . # a module of its own
 
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml (not part of test)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/agent/history"
 	"github.com/wasmtail/wasmtail/agent/intake"
 	"github.com/wasmtail/wasmtail/agent/queue"
 	"github.com/wasmtail/wasmtail/agent/tail"
@@ -32,6 +33,10 @@ type Status struct {
 	Lost LossStatus `json:"lost"`
 	// Modules are the parser modules, one for each wasm processor.
 	Modules []wasmhost.Status `json:"modules,omitempty"`
+	// Imports are the last import through each pipeline, and ImportsError is why they
+	// are not all there, "" if they are.
+	Imports      []history.State `json:"imports,omitempty"`
+	ImportsError string          `json:"imports_error,omitempty"`
 }
 
 // PipelineStatus is the state of one pipeline.
@@ -95,6 +100,10 @@ func (a *agent) status() Status {
 			os.Error, os.FailingSince = err.Error(), since
 		}
 		s.Outputs = append(s.Outputs, os)
+	}
+	var err error
+	if s.Imports, err = history.States(s.DataDir); err != nil {
+		s.ImportsError = err.Error()
 	}
 	return s
 }

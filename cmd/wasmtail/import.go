@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,13 +29,11 @@ import (
 	"github.com/wasmtail/wasmtail/plugins"
 )
 
-const (
-	// importDir in the state folder has a folder for each pipeline that something
-	// was imported through.
-	importDir = "import"
-	// importNice puts an import behind whatever else the machine has to do.
-	importNice = 10
-)
+// importNice puts an import behind whatever else the machine has to do.
+const importNice = 10
+
+// importInput is the type of the input that a job has.
+const importInput = "import"
 
 // importer is an import command.
 type importer struct {
@@ -118,6 +117,15 @@ func (im *importer) run(ctx context.Context, args []string) error {
 			return nil
 		}
 		j := job{out: im.out, json: im.output == "json", parts: parts}
+		j.state = history.State{Pipeline: im.pipeline, Patterns: args, Files: len(parts)}
+		if limit != nil {
+			j.state.RateLimit = int64(limit.Limit())
+		}
+		for i := range files {
+			if files[i].bad {
+				j.state.Fail(files[i].Path, errors.New(files[i].Skip))
+			}
+		}
 		j.config = history.Config{Parts: parts, Frame: frame, Rate: limit, Failed: j.failed}
 		if err := j.run(ctx, file, k.agentID, im.pipeline); err != nil {
 			return err
@@ -189,14 +197,23 @@ type job struct {
 	config history.Config
 	input  *history.Input
 	began  time.Time
+	first  int64 // bytes that were delivered before
+
+	dir   string // of the job
+	log   logrus.FieldLogger
+	mu    sync.Mutex
+	state history.State // guarded by mu
 }
 
 func (j *job) failed(path string, err error) {
+	j.mu.Lock()
+	j.state.Fail(path, err)
+	j.mu.Unlock()
 	_, _ = fmt.Fprintf(os.Stderr, "\ncannot import %s: %v\n", printable([]byte(path)), err)
 }
 
 func (j *job) run(ctx context.Context, file *config.File, agentID, name string) error {
-	dir := filepath.Join(file.DataDir, importDir, name)
+	dir := filepath.Join(file.DataDir, history.Folder, name)
 	if err := j.prepare(dir, agentID); err != nil {
 		return err
 	}
@@ -224,19 +241,19 @@ func (j *job) run(ctx context.Context, file *config.File, agentID, name string) 
 	case err := <-ended:
 		return err
 	}
-	j.began = time.Now()
+	j.began, j.dir, j.log = time.Now(), dir, log
 	j.watch(ctx)
 	stop()
 	if err := <-ended; err != nil {
-		return err
+		return errors.Join(err, j.say(history.Failed))
 	}
 	switch err := j.input.Err(); {
 	case ctx.Err() != nil:
-		return &exitError{exitTryLater, errors.New("interrupted; the same command goes on where it was")}
+		return &exitError{exitTryLater, errors.Join(errors.New("interrupted; the same command goes on where it was"), j.say(history.Paused))}
 	case err != nil:
-		return &exitError{exitFaults, errors.New("not everything was imported; see above")}
+		return &exitError{exitFaults, errors.Join(errors.New("not everything was imported; see above"), j.say(history.Failed))}
 	}
-	return nil
+	return j.say(history.Finished)
 }
 
 // prepare makes the folder of the job. It has the agent's identity: a file of which
@@ -260,7 +277,7 @@ func (j *job) only(file *config.File, dir, name string) *config.File {
 	f := *file
 	f.DataDir, f.Admin.Listen, f.Limits.Disk = dir, "", 0
 	p := file.Pipelines[name]
-	p.Input = config.Block{Type: importDir}
+	p.Input = config.Block{Type: importInput}
 	f.Pipelines = map[string]config.Pipeline{name: p}
 	f.Outputs = map[string]config.Block{}
 	for _, o := range p.Outputs {
@@ -271,7 +288,7 @@ func (j *job) only(file *config.File, dir, name string) *config.File {
 
 func (j *job) plugins() agent.Plugins {
 	p := plugins.Standard()
-	p.Inputs[importDir] = agent.InputPlugin{Build: func(_ any, env agent.InputEnv) (pipeline.Input, error) {
+	p.Inputs[importInput] = agent.InputPlugin{Build: func(_ any, env agent.InputEnv) (pipeline.Input, error) {
 		j.input = history.New(j.config, env.Checkpoints, env.Pipeline)
 		return j.input, nil
 	}}
@@ -293,18 +310,25 @@ func (j *job) watch(ctx context.Context) {
 	if j.json {
 		every = time.Second
 	}
-	tick := time.NewTicker(every)
+	tick, save := time.NewTicker(every), time.NewTicker(history.SaveEvery)
 	defer tick.Stop()
-	first := j.input.Progress().Acked
-	for {
+	defer save.Stop()
+	j.first = j.input.Progress().Acked
+	for told := false; ; {
 		select {
 		case <-ctx.Done():
 		case <-j.input.Done():
 		case <-tick.C:
-			j.show(bar, first)
+			j.show(bar)
+			continue
+		case <-save.C:
+			if err := j.say(history.Running); err != nil && !told {
+				told = true
+				j.log.WithError(err).Warn("the agent's status does not show this import")
+			}
 			continue
 		}
-		j.show(bar, first)
+		j.show(bar)
 		if bar {
 			_, _ = fmt.Fprintln(j.out)
 		}
@@ -330,16 +354,34 @@ type progressLine struct {
 	File        string  `json:"file,omitempty"`
 }
 
-func (j *job) show(bar bool, first int64) {
+// progress is how far the import is.
+func (j *job) progress() progressLine {
 	p := j.input.Progress()
 	l := progressLine{Files: len(j.parts), Done: p.File, Read: p.Read, Acked: p.Acked, Rest: p.Rest, Records: p.Records}
-	l.BytesSecond = float64(p.Acked-first) / max(0.001, time.Since(j.began).Seconds())
+	l.BytesSecond = float64(p.Acked-j.first) / max(0.001, time.Since(j.began).Seconds())
 	if l.BytesSecond > 0 {
 		l.SecondsLeft = math.Round(float64(p.Rest+p.Read-p.Acked) / l.BytesSecond)
 	}
 	if p.File < len(j.parts) {
 		l.File = j.parts[p.File].Path
 	}
+	return l
+}
+
+// say saves how far the import is, for the agent's status.
+func (j *job) say(phase history.Phase) error {
+	l := j.progress()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := &j.state
+	s.Phase, s.Started, s.Updated = phase, j.began, time.Now()
+	s.FilesRead, s.File, s.Records, s.BytesSecond = l.Done, l.File, l.Records, l.BytesSecond
+	s.AckedBytes, s.TotalBytes = l.Acked, l.Read+l.Rest
+	return s.Save(j.dir)
+}
+
+func (j *job) show(bar bool) {
+	l := j.progress()
 	switch {
 	case j.json:
 		_ = json.NewEncoder(j.out).Encode(l)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wasmtail/wasmtail/agent"
+	"github.com/wasmtail/wasmtail/agent/history"
 	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/agent/wasmhost"
 )
@@ -29,15 +31,20 @@ func statusCommand() *cobra.Command {
 		Short: "Show how far the running agent is with each file, the worst first",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			dataDir := ""
 			if admin == "" {
 				file, err := loadConfig(path)
 				if err != nil {
 					return err
 				}
-				admin = file.Admin.Listen
+				admin, dataDir = file.Admin.Listen, file.DataDir
 			}
 			status, raw, err := askStatus(cmd.Context(), admin)
 			if err != nil {
+				if dataDir != "" && output != "json" { // an import may run without an agent
+					imports, _ := history.States(dataDir) // what is wrong there is no news beside err
+					printImports(cmd.OutOrStdout(), imports)
+				}
 				return err
 			}
 			if output == "json" {
@@ -120,6 +127,10 @@ func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 	if l := s.Lost; l.Ranges > 0 {
 		_, _ = fmt.Fprintf(w, "LOST %s in %d ranges since the start: see %s\n", humanize.IBytes(uint64(l.Bytes)), l.Ranges, l.File)
 	}
+	printImports(w, s.Imports)
+	if s.ImportsError != "" {
+		_, _ = fmt.Fprintln(w, s.ImportsError)
+	}
 	printModules(w, s.Modules, now)
 	var files []fileLine
 	for _, p := range s.Pipelines {
@@ -170,6 +181,40 @@ func limitText(v float64, unit string) string {
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.0f", v)
+}
+
+// printImports lists the last import through each pipeline, and what it has left out.
+func printImports(w io.Writer, imports []history.State) {
+	for i := range imports {
+		s := &imports[i]
+		l := progressLine{
+			Files: s.Files, Done: s.FilesRead, Acked: s.AckedBytes, Rest: s.TotalBytes, Records: s.Records, BytesSecond: s.BytesSecond, File: s.File,
+		}
+		state := string(s.Phase)
+		switch s.Phase {
+		case history.Running:
+			if s.BytesSecond > 0 {
+				l.SecondsLeft = math.Round(float64(s.TotalBytes-s.AckedBytes) / s.BytesSecond)
+			}
+		case history.Paused, history.Killed:
+			state += " at " + s.Updated.Local().Format(time.DateTime) + ", the same command goes on"
+		case history.Finished:
+			state += " at " + s.Updated.Local().Format(time.DateTime)
+		case history.Failed:
+			state = "FAILED at " + s.Updated.Local().Format(time.DateTime)
+		}
+		limit := ""
+		if s.RateLimit > 0 {
+			limit = fmt.Sprintf(", at most %s/s", sizeText(s.RateLimit))
+		}
+		_, _ = fmt.Fprintf(w, "import %s (%s) %s%s\n  %s\n", s.Pipeline, printable([]byte(strings.Join(s.Patterns, " "))), state, limit, l.text(false))
+		for _, f := range s.Failures {
+			_, _ = fmt.Fprintf(w, "  └ cannot import %s\n", printable([]byte(f)))
+		}
+		if more := s.Failed - len(s.Failures); more > 0 {
+			_, _ = fmt.Fprintf(w, "  └ and %s more\n", several(int64(more), "file"))
+		}
+	}
 }
 
 // printModules lists the parser modules, and of each what keeps it from serving.

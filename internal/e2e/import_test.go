@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,13 +67,24 @@ func TestImportOfHistory(t *testing.T) {
 		if kill == 0 {
 			busy := wasmtail(t, args...)
 			require.Equal(t, 75, busy.code, "two imports through one pipeline: %s", busy.stderr)
+			p.eventually("the agent shows it", func() bool { return strings.Contains(a.shown(t), ") running, at most 512 KiB/s") })
 		}
 		p.kill()
 		w.write(100)
 	}
+	p := start(t, nil, "wasmtail", args...)
+	before := h.distinct(t, "store")
+	p.eventually("it has brought something", func() bool { return h.distinct(t, "store") > before+500 })
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
+	<-p.done
+	require.Equal(t, 75, p.cmd.ProcessState.ExitCode())
+	require.Contains(t, a.shown(t), "the same command goes on")
 	done := wasmtail(t, "import", "-c", a.config, "--yes", pattern)
 	require.Zero(t, done.code, done.stderr)
 	require.Contains(t, done.stdout, "100 %")
+	shown := a.shown(t)
+	require.Contains(t, shown, "import p ("+pattern+") finished at ")
+	require.Contains(t, shown, "100 %")
 	a.requireAllOnce(h, "store", w.lines)
 	require.True(t, a.verify(t, 0, longWait, w.path)[0].Complete, "the import and the agent have one generation together")
 
@@ -81,13 +93,31 @@ func TestImportOfHistory(t *testing.T) {
 	a.requireAllOnce(h, "store", w.lines)
 	a.stop()
 
+	require.Contains(t, wasmtail(t, "status", "-c", a.config).stdout, ") finished at ", "the agent is not needed for it")
+
+	torn, err := os.ReadFile(w.path + ".2.gz")
+	require.NoError(t, err)
+	cut := filepath.Join(filepath.Dir(w.path), "cut.gz")
+	require.NoError(t, os.WriteFile(cut, torn[:len(torn)/2], 0o600))
+	failed := wasmtail(t, "import", "-c", a.config, "--yes", cut)
+	require.Equal(t, 1, failed.code, failed.stderr)
+	require.Regexp(t, `\) FAILED at .*\n.*\n.*cannot import .*cut.gz: `, wasmtail(t, "status", "-c", a.config).stdout)
+
 	bad := filepath.Join(filepath.Dir(w.path), "bad.gz")
 	require.NoError(t, os.WriteFile(bad, []byte("no gzip"), 0o600))
-	failed := wasmtail(t, "import", "-c", a.config, "--yes", bad)
+	failed = wasmtail(t, "import", "-c", a.config, "--yes", bad)
 	require.Equal(t, 1, failed.code)
 	require.Contains(t, failed.stdout, "bad.gz")
 	require.Contains(t, failed.stderr, "cannot read 1 file")
 	require.Equal(t, 2, wasmtail(t, "import", "-c", a.config, "--yes", bad+"x").code)
+}
+
+// shown is what the command status prints.
+func (a *agentProcess) shown(t *testing.T) string {
+	t.Helper()
+	r := wasmtail(t, "status", "-c", a.config)
+	require.Zero(t, r.code, r.stderr)
+	return r.stdout
 }
 
 // requireAllOnce waits until the hub has all lines, and requires each just once.

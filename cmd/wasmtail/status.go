@@ -138,14 +138,17 @@ func printStatus(w io.Writer, s agent.Status, now time.Time, all bool) {
 			files = append(files, fileLine{p.Name, f})
 		}
 	}
+	printStreams(w, s.Pipelines)
 	sortWorstFirst(files)
 	left := 0
 	if !all && len(files) > filesShown {
 		left = len(files) - filesShown
 		files = files[:filesShown]
 	}
-	_, _ = fmt.Fprintln(w)
-	printFiles(w, files, now)
+	if len(files) > 0 {
+		_, _ = fmt.Fprintln(w)
+		printFiles(w, files, now)
+	}
 	if left > 0 {
 		_, _ = fmt.Fprintf(w, "and %d more that are better off; --all lists them\n", left)
 	}
@@ -215,6 +218,34 @@ func printImports(w io.Writer, imports []history.State) {
 			_, _ = fmt.Fprintf(w, "  └ and %s more\n", several(int64(more), "file"))
 		}
 	}
+}
+
+// positionShown is how much of a position a line takes.
+const positionShown = 60
+
+// printStreams lists what inputs read that is no file, and what keeps them from it.
+func printStreams(w io.Writer, pipelines []agent.PipelineStatus) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	header := "\nSTREAM\tPIPELINE\tSTATE\tPEERS\tRECORDS\tREAD\tACKED\tDROPPED\tPOSITION\n"
+	for _, p := range pipelines {
+		for i := range p.Streams {
+			s := &p.Streams[i]
+			state := "reads"
+			if s.Error != "" {
+				state = "FAILS"
+			}
+			position := printable([]byte(s.Cursor))
+			if len(position) > positionShown {
+				position = position[:positionShown] + "…"
+			}
+			_, _ = fmt.Fprintf(t, "%s%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", header, printable([]byte(s.Name)), p.Name, state, s.Peers, s.Records, s.Read, s.Acked, s.Dropped, position)
+			header = ""
+			if s.Error != "" {
+				_, _ = fmt.Fprintf(t, "  └ %s\t\t\t\t\t\t\t\t\n", printable([]byte(s.Error)))
+			}
+		}
+	}
+	_ = t.Flush()
 }
 
 // printModules lists the parser modules, and of each what keeps it from serving.

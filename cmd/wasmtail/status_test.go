@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/agent"
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
+	"github.com/wasmtail/wasmtail/agent/intake"
 	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/agent/wasmhost"
 	"github.com/wasmtail/wasmtail/internal/durable"
@@ -67,6 +69,19 @@ func TestStatusNamesModules(t *testing.T) {
 	}}, now, false)
 	require.Regexp(t, `nginx 1.0.0 +web wasm#1 +serving +1m0s +12 +10 +2 +0 +0 +0 +0 +0\n`, text.String())
 	require.Regexp(t, `/m/app.wasm +app wasm#1 +broken +0s +9 +0 +0 +0 +0 +0 +9 +5\n  └ it lost 5 instances; one batch is tried in 20s`, text.String())
+}
+
+// TestStatusNamesStreams prints one that is read and one that cannot be, and no list of
+// files, since there are none.
+func TestStatusNamesStreams(t *testing.T) {
+	var text bytes.Buffer
+	printStatus(&text, agent.Status{AgentID: "a", Pipelines: []agent.PipelineStatus{
+		{Name: "shop", Streams: []intake.Status{{Name: "mysql_binlog db1:3306", Records: 12, Read: 900, Acked: 800, Cursor: `{"gtid":"0-1-12"}` + strings.Repeat("x", 100)}}},
+		{Name: "net", Streams: []intake.Status{{Name: "syslog", Peers: 3, Dropped: 7, Error: "cannot listen"}}},
+	}}, time.Now(), false)
+	require.Regexp(t, `mysql_binlog db1:3306 +shop +reads +0 +12 +900 +800 +0 +{"gtid":"0-1-12"}x{43}…\n`, text.String())
+	require.Regexp(t, `syslog +net +FAILS +3 +0 +0 +0 +7 *\n  └ cannot listen`, text.String())
+	require.NotContains(t, text.String(), "FILE")
 }
 
 // TestStatusPutsAFaultOfTheLedgerFirst prints a file whose sums are wrong.

@@ -40,7 +40,7 @@ The format frames the records, where they have several lines and the input has n
 
 ` + "`format: auto`" + ` finds the format of each file by itself:
 
-- It looks at the first lines of the file, at most 200 of its first 32 KiB. A format fits if three lines in four are its own. Of several, the one wins that more lines fit; one that says more of a line is preferred to one it refines, even if it fits up to a tenth of the lines less.
+- It looks at the first lines of the file, at most 200 of its first 32 KiB. A format fits if three lines in four are its own: they begin a record, or go on with one and look like it, being indented, of a stack trace, or as the format says. Other lines count against it, although they are framed with the record before them: as a rule they are of another program that writes to the same place. Of several, the one wins that more lines fit; one that says more of a line is preferred to one it refines, even if it fits up to a tenth of the lines less.
 - The agent's log says once for each file which format it has, and which share of how many lines fit. *wasmtail status* shows it too, and each record has it in the field ` + "`__format__`" + `.
 - A file that no format fits is plain: its lines stay whole, in ` + "`content`" + `, and log, status and records say so.
 - Until a file has 20 lines, each look at it decides anew, with all the lines there are. No line waits for that: a few of the first may go out plain, or in another format, and say so. Then the decision stays for this life of the file, over restarts too. A file that is truncated or created anew is looked at again.
@@ -70,7 +70,7 @@ func formatsPage(srcRoot string) ([]byte, error) {
 	b.WriteString(`
 ## To add one
 
-Add a file to ` + formatsSource + `; its name is the name of the format. Its keys are ` + "`description`, `url`, `detect`, `refines`, `multiline`, `processors` and `sample`" + `, as in the files that are there. ` + "`detect`" + ` matches the first line of a record and as few lines of other kinds as it can; ` + "`refines`" + ` names formats that fit the same lines and say less. *go test ./internal/formats* says whether it is told from all others, *go test ./plugins -update* writes the records it makes, to be read before they are kept, and *make generate* writes this page.
+Add a file to ` + formatsSource + `; its name is the name of the format. Its keys are ` + "`description`, `url`, `detect`, `refines`, `multiline`, `body`, `processors` and `sample`" + `, as in the files that are there. ` + "`detect`" + ` matches the first line of a record and as few lines of other kinds as it can; ` + "`refines`" + ` names formats that fit the same lines and say less; ` + "`body`" + ` matches what goes on with a record and is neither indented nor of a stack trace. *go test ./internal/formats* says whether it is told from all others, *go test ./plugins -update* writes the records it makes, to be read before they are kept, and *make generate* writes this page.
 `)
 	for _, f := range formats.Catalogue() {
 		golden, err := os.ReadFile(filepath.Join(srcRoot, filepath.FromSlash(path.Join(formatsGolden, f.Name+".golden"))))

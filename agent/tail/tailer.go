@@ -96,6 +96,7 @@ type Tailer struct {
 	since       map[string]int64 // by pattern: when it was first looked for
 	running     atomic.Bool
 	looked      atomic.Bool
+	heldBytes   atomic.Int64  // of all files, see held
 	done        chan struct{} // closed when the watch has ended
 	final       []FileStatus
 }

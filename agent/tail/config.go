@@ -17,10 +17,15 @@ type Matcher interface{ Match(line []byte) bool }
 // match belong to the record before them and others begin one. With End, the
 // line that matches is the last of its record. A record is also complete when
 // the file has not grown for Timeout.
+//
+// With Head, which needs Start, a first line that matches it is not enough for a
+// record: the lines after it belong to it, whatever they are, up to the first that
+// matches Start, that one included; headLines of them at most.
 type Multiline struct {
-	Start, Continue, End Matcher
-	Timeout              time.Duration
-	LinesMax             int
+	Start, Continue, End, Head Matcher
+
+	Timeout  time.Duration
+	LinesMax int
 }
 
 // StartKind says where reading of a file begins that existed before the first

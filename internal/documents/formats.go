@@ -86,10 +86,15 @@ Add a file to ` + formatsSource + `; its name is the name of the format. Its key
 func writeFormat(b *bytes.Buffer, f *formats.Format, golden string) {
 	fmt.Fprintf(b, "\n### %s\n\n%s. [Where it is described](%s).\n\n", f.Name, f.Description, f.URL)
 	fmt.Fprintf(b, "```text\n%s```\n\n", f.Sample)
-	if m := f.Multiline; m.Start != "" {
+	m := f.Multiline
+	if m.Start != "" {
 		fmt.Fprintf(b, "A record begins at each line that matches `%s`.\n\n", m.Start)
-	} else if m.Continue != "" {
+	}
+	if m.Continue != "" {
 		fmt.Fprintf(b, "A line that matches `%s` belongs to the record before it.\n\n", m.Continue)
+	}
+	if m.Head != "" {
+		fmt.Fprintf(b, "A line that matches `%s` belongs to the record whose beginning is in the lines behind it.\n\n", m.Head)
 	}
 	fmt.Fprintf(b, "```yaml\n%s```\n\n", f.Processors)
 	first, _, _ := strings.Cut(golden, "\n}\n")

@@ -139,6 +139,11 @@ func parse(text []byte) (f *Format, refines []string, err error) {
 	if f.line, err = pattern.Compile(e.Detect); err != nil || e.Detect == "" {
 		return nil, nil, fmt.Errorf("detect %q: %w", e.Detect, err)
 	}
+	if e.Multiline.Head != "" {
+		if _, err := pattern.Compile(e.Multiline.Head); err != nil || e.Multiline.Start == "" {
+			return nil, nil, fmt.Errorf("multiline.head %q: it needs a start: %w", e.Multiline.Head, err)
+		}
+	}
 	for _, p := range []struct {
 		key, expr string
 		to        **pattern.Regexp

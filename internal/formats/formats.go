@@ -44,6 +44,7 @@ type Format struct {
 type Multiline struct {
 	Start    string `yaml:"start" json:"start,omitempty"`
 	Continue string `yaml:"continue" json:"continue,omitempty"`
+	Head     string `yaml:"head" json:"head,omitempty"`
 }
 
 // plain is what a file without a recognised format is: lines.
@@ -150,7 +151,7 @@ func (f *Format) confidence(of *looks, least float64) float64 {
 		case f.line.Match(line):
 			starts++
 			foreign = false
-		case starts > 0 && !foreign && f.continues(line) && (f.start == nil || f.hasBody(line) || of.at(i)&ofTrace != 0):
+		case starts > 0 && !foreign && f.continues(line) && (f.isTrace() || f.hasBody(line) || of.at(i)&ofTrace != 0):
 			bodies++
 		default:
 			missed++
@@ -163,7 +164,7 @@ func (f *Format) confidence(of *looks, least float64) float64 {
 			return 0
 		}
 	}
-	if starts == 0 || f.start != nil && starts*startsMin < len(of.lines) {
+	if starts == 0 || f.start != nil && !f.isTrace() && starts*startsMin < len(of.lines) {
 		return 0
 	}
 	fit := float64(starts+max(0, bodies-strangers)) / float64(len(of.lines))
@@ -181,10 +182,10 @@ func (f *Format) isTrace() bool { return f.goesOn != nil }
 // is framed with the one before it.
 func (f *Format) continues(line []byte) bool {
 	switch {
-	case f.start != nil:
-		return !f.start.Match(line)
 	case f.goesOn != nil:
 		return f.goesOn.Match(line)
+	case f.start != nil:
+		return !f.start.Match(line)
 	}
 	return false
 }

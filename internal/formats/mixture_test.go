@@ -39,6 +39,11 @@ func mayMix(taken, a, b *Format) bool {
 	if includes(taken.Name, a) {
 		other = b
 	}
+	// The error of Node.js reads like the last line of a traceback, and the lines of
+	// its stack are indented as those of the next one.
+	if taken.Name == "python_traceback" && other.Name == "node_exception" {
+		return true
+	}
 	// Apache's combined format is nginx's, but for an identity and escaped quotes.
 	return taken.start != nil && other.isTrace() || taken.Name == "nginx_access" && other.Name == "apache_combined"
 }

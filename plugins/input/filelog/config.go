@@ -76,6 +76,11 @@ type Multiline struct {
 	Continue string `yaml:"continue" example:"'^\\s'"`
 	// End matches the last line of a record.
 	End string `yaml:"end" example:"'^}$'"`
+	// Head matches a first line that is not enough for a record: the lines after it
+	// belong to it up to the first that Start matches, that one included, but 8 of
+	// them at most. So ^# Time: goes with the ^# User@Host: behind it in MySQL's
+	// slow query log, where the first is often left out. It needs start.
+	Head string `yaml:"head" example:"'^# Time: '"`
 	// Timeout is how long to wait for further lines before a record at the end of
 	// a file is delivered.
 	Timeout time.Duration `yaml:"timeout" default:"3s" example:"10s"`
@@ -127,13 +132,16 @@ func checkPath(key, path string, report func(key, problem string)) {
 }
 
 func (m *Multiline) validate(report func(key, problem string)) {
-	for key, expr := range map[string]string{"start": m.Start, "continue": m.Continue, "end": m.End} {
+	for key, expr := range map[string]string{"start": m.Start, "continue": m.Continue, "end": m.End, "head": m.Head} {
 		if expr == "" {
 			continue
 		}
 		if _, err := pattern.Compile(expr); err != nil {
 			report("multiline."+key, err.Error())
 		}
+	}
+	if m.Head != "" && m.Start == "" {
+		report("multiline.head", "needs multiline.start, which says where the record behind it begins")
 	}
 }
 
@@ -147,7 +155,7 @@ func (m *Multiline) build() (*tail.Multiline, error) {
 	}
 	built := &tail.Multiline{Timeout: m.Timeout, LinesMax: m.MaxLines}
 	for expr, to := range map[*string]*tail.Matcher{
-		&m.Start: &built.Start, &m.Continue: &built.Continue, &m.End: &built.End,
+		&m.Start: &built.Start, &m.Continue: &built.Continue, &m.End: &built.End, &m.Head: &built.Head,
 	} {
 		if *expr == "" {
 			continue

@@ -65,7 +65,7 @@ func (d *detector) multiline(of *formats.Format) *tail.Multiline {
 		return m
 	}
 	settings := d.config
-	settings.Start, settings.Continue, settings.End = of.Multiline.Start, of.Multiline.Continue, ""
+	settings.Start, settings.Continue, settings.Head, settings.End = of.Multiline.Start, of.Multiline.Continue, of.Multiline.Head, ""
 	m, err := settings.build()
 	if err != nil {
 		panic("BUG: " + err.Error()) // the catalogue compiles its patterns

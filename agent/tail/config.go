@@ -129,6 +129,11 @@ type Config struct {
 	Start   Start
 	// Multiline is nil for one record a line.
 	Multiline *Multiline
+	// Header, if set, matches single lines that say how those after them are to be
+	// read, such as names of columns. The last one before the records of Lines goes
+	// along with them, over restarts too. It is of files with one record a line, and
+	// such a line is at most 4 KiB long.
+	Header Matcher
 	// Detector, if set, finds the format of each file from its first lines.
 	Detector Detector
 	// GBK says that the files are in GBK or GB18030, for cutting long lines

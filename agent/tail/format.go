@@ -21,6 +21,9 @@ type Format struct {
 	Confidence float64
 	// Remark is what else the log should say of such a file, "" for nothing.
 	Remark string
+	// Header matches the lines that say how those after them are to be read; nil where
+	// there are none. See Config.
+	Header Matcher
 	// Multiline frames the records where the Config has none; nil for one a line.
 	Multiline *Multiline
 }
@@ -150,15 +153,15 @@ func (r *reader) decide(g *generation, p *fetched) (ready bool, err error) {
 	g.held.until = 0
 	f := found{Format: r.t.config.Detector.Detect(head)}
 	f.decided = sure || lines >= linesFew && f.Confidence > 0
-	if f.decided {
-		g.source.Edit(func(e *checkpoint.Entry) { e.Format = f.note() })
-	}
 	if f.Name != g.found.Name {
 		r.t.tellFormat(g, f.Format, lines)
 	}
 	g.mu.Lock()
 	g.found = f
 	g.mu.Unlock()
+	if f.decided {
+		g.source.Edit(func(e *checkpoint.Entry) { e.Format = g.note() })
+	}
 	return true, nil
 }
 
@@ -198,17 +201,14 @@ func (t *Tailer) tellFormat(g *generation, f Format, lines int) {
 	log.Info("the format of the file was found")
 }
 
-// note is f as the checkpoint keeps it.
-func (f *found) note() string {
-	return strconv.FormatFloat(f.Confidence, 'f', 4, 64) + " " + f.Name
-}
-
-// recall takes the format over that was decided for g in an earlier run.
+// recall takes the format and headers over that were noted of g in an earlier run.
 func (t *Tailer) recall(g *generation, note string) {
+	share, name, ok := strings.Cut(note, " ")
+	name, places, _ := strings.Cut(name, " ")
+	g.headers.recall(places)
 	if t.config.Detector == nil {
 		return
 	}
-	share, name, ok := strings.Cut(note, " ")
 	confidence, err := strconv.ParseFloat(share, 64)
 	if !ok || err != nil || confidence < 0 || confidence > 1 {
 		return

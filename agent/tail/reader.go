@@ -41,6 +41,9 @@ type Lines struct {
 	// Format is the name of the format the file was found to have, "" if nobody
 	// looks for it.
 	Format string
+	// Header is the last line before Start that says how the records are to be read,
+	// nil for none; there may be others among the records. It is immutable.
+	Header []byte
 
 	buf *[]byte // the reader's, which Raw lies in
 }
@@ -312,6 +315,10 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 	if ready, err := r.shape(g, &p); !ready {
 		return 0, err
 	}
+	head, err := r.header(g)
+	if err != nil {
+		return 0, err
+	}
 	flush := p.kept || !p.full && pos+int64(len(data)) == g.flushAt
 	next := g.frame
 	consumed := r.frame.frame(&next, data, pos, flush)
@@ -328,8 +335,9 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 	}
 	r.out = Lines{
 		Origin: g.origin, Lines: r.frame.lines, Raw: data[:consumed], RawOffset: pos,
-		Start: position, End: end, ReadTime: r.t.config.Now().UnixNano(), Format: g.found.Name, buf: &r.buf,
+		Start: position, End: end, ReadTime: r.t.config.Now().UnixNano(), Format: g.found.Name, Header: head, buf: &r.buf,
 	}
+	r.noteHeaders(g) // before the lines are given away
 	if err := r.deliver(ctx, g, to, marker); err != nil {
 		return 0, err
 	}

@@ -126,6 +126,9 @@ func showFormat(w io.Writer, f *formats.Format, records []shownRecord) error {
 			}
 		}
 	}
+	if f.Header != "" {
+		fmt.Fprintf(&b, "    input:\n      header: '%s'\n", strings.ReplaceAll(f.Header, "'", "''"))
+	}
 	b.WriteString("    processors:\n")
 	for line := range strings.Lines(f.Processors) {
 		b.WriteString("      " + line)

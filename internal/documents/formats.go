@@ -96,6 +96,9 @@ func writeFormat(b *bytes.Buffer, f *formats.Format, golden string) {
 	if m.Head != "" {
 		fmt.Fprintf(b, "A line that matches `%s` belongs to the record whose beginning is in the lines behind it.\n\n", m.Head)
 	}
+	if f.Header != "" {
+		fmt.Fprintf(b, "A line that matches `%s` names the columns of those after it.\n\n", f.Header)
+	}
 	fmt.Fprintf(b, "```yaml\n%s```\n\n", f.Processors)
 	first, _, _ := strings.Cut(golden, "\n}\n")
 	fmt.Fprintf(b, "The first record:\n\n```json\n%s\n}\n```\n", first)

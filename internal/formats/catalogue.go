@@ -33,6 +33,8 @@ type entry struct {
 	Refines []string `yaml:"refines"`
 	// Multiline is there where records may have several lines.
 	Multiline Multiline `yaml:"multiline"`
+	// Header matches the lines that name the columns of those after them: see Format.
+	Header string `yaml:"header"`
 	// Body matches further lines of a record, where Multiline has a start, that are
 	// neither indented nor of a stack trace: what else follows a start is taken for
 	// another program's, though it goes on with the record.
@@ -135,7 +137,7 @@ func parse(text []byte) (f *Format, refines []string, err error) {
 	if e.Description == "" || e.URL == "" || e.Processors == "" || e.Sample == "" {
 		return nil, nil, fmt.Errorf("description, url, processors and sample are required")
 	}
-	f = &Format{Description: e.Description, URL: e.URL, Multiline: e.Multiline, Processors: e.Processors, Sample: e.Sample}
+	f = &Format{Description: e.Description, URL: e.URL, Multiline: e.Multiline, Header: e.Header, Processors: e.Processors, Sample: e.Sample}
 	if f.line, err = pattern.Compile(e.Detect); err != nil || e.Detect == "" {
 		return nil, nil, fmt.Errorf("detect %q: %w", e.Detect, err)
 	}
@@ -147,7 +149,7 @@ func parse(text []byte) (f *Format, refines []string, err error) {
 	for _, p := range []struct {
 		key, expr string
 		to        **pattern.Regexp
-	}{{"multiline.start", e.Multiline.Start, &f.start}, {"multiline.continue", e.Multiline.Continue, &f.goesOn}, {"body", e.Body, &f.body}} {
+	}{{"multiline.start", e.Multiline.Start, &f.start}, {"multiline.continue", e.Multiline.Continue, &f.goesOn}, {"body", e.Body, &f.body}, {"header", e.Header, &f.header}} {
 		if p.expr == "" {
 			continue
 		}

@@ -10,7 +10,6 @@ package formats
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/wasmtail/wasmtail/internal/pattern"
@@ -28,6 +27,9 @@ type Format struct {
 	Description, URL string
 	// Multiline says how lines are joined to records; zero where each is one.
 	Multiline Multiline
+	// Header matches the lines that name the columns of those after them, behind a
+	// first word; "" where there are none.
+	Header string
 	// Processors is the YAML list that takes a record apart.
 	Processors string
 	// Sample are lines of this format, each with its line end.
@@ -35,7 +37,7 @@ type Format struct {
 
 	line          *pattern.Regexp // matches a line that begins a record
 	start, goesOn *pattern.Regexp // those of Multiline, nil for none
-	body          *pattern.Regexp // see entry, nil for none
+	body, header  *pattern.Regexp // see entry, nil for none
 	refines       map[string]bool // the formats that this one is to be preferred to
 }
 
@@ -93,14 +95,8 @@ func Detect(sample []byte) Result {
 	if near := rank(split(sample), nearMin); len(near) > 0 {
 		r.Remark = fmt.Sprintf("%.0f %% of its lines fit format %s, which is too few: do several programs write to it?", 100*near[0].Confidence, near[0].Name)
 	}
-	if otherFields.Match(sample) {
-		r.Remark = "a W3C extended log whose #Fields are not those of format iis; name its columns with a delimiter processor"
-	}
 	return r
 }
-
-// otherFields finds the head of a W3C extended log.
-var otherFields = regexp.MustCompile(`(?m)^#Fields:(?: \S+)+\s*$`)
 
 // Rank returns the formats that fit well enough, the best first: those that fit
 // more lines, but one that says more of a line before those it refines.
@@ -146,9 +142,14 @@ func rank(lines [][]byte, share float64) []Result {
 func (f *Format) confidence(of *looks, least float64) float64 {
 	missedMax := int((1 - least) * float64(len(of.lines)))
 	starts, bodies, missed, strangers, foreign := 0, 0, 0, 0, false
+	var named columns // by the last header
 	for i, line := range of.lines {
 		switch {
-		case f.line.Match(line):
+		case f.header != nil && f.header.Match(line):
+			named = columnsOf(line)
+			starts++
+			foreign = false
+		case f.line.Match(line), named.fit(line):
 			starts++
 			foreign = false
 		case starts > 0 && !foreign && f.continues(line) && (f.isTrace() || f.hasBody(line) || of.at(i)&ofTrace != 0):

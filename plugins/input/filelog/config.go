@@ -32,6 +32,10 @@ type Config struct {
 	StartAt string `yaml:"start_at" default:"end" example:"last 1MiB"`
 	// Multiline joins lines to records, such as stack traces.
 	Multiline Multiline `yaml:"multiline"`
+	// Header matches lines that say how those after them are to be read: a regular
+	// expression in RE2 syntax. The last one, of at most 4 KiB, goes along with each
+	// batch of what follows it, over restarts too, for a processor such as w3c.
+	Header string `yaml:"header" example:"'^#Fields: '"`
 	// Encoding of the files: utf-8, or gbk (with GB18030), which is turned into
 	// UTF-8. Bytes that are not valid UTF-8 are kept as they are, and the record
 	// is marked invalid_utf8.
@@ -101,6 +105,9 @@ func (c *Config) Validate(report func(key, problem string)) {
 		report("start_at", err.Error())
 	}
 	c.Multiline.validate(report)
+	if _, err := pattern.Compile(c.Header); c.Header != "" && err != nil {
+		report("header", err.Error())
+	}
 	if c.MaxRecordSize < 256 || c.MaxRecordSize > 64*config.MiB {
 		report("max_record_size", "must be between 256B and 64MiB")
 	}

@@ -51,8 +51,8 @@ const (
 	// holdFor is how long the first lines of a file wait for others, so that all go
 	// out in one format: no longer than a record may wait for its next line.
 	holdFor = int64(3 * time.Second)
-	// heldBytesMax bounds what waits, of all files of a tailer. Beyond it no line
-	// waits: the format is then decided from what is there.
+	// heldBytesMax bounds what waits, of all files of a tailer (ADR 17). Beyond it no
+	// line waits: the format is then decided from what is there.
 	heldBytesMax = 4 << 20
 )
 

@@ -158,3 +158,44 @@ func TestFrame_HeadersGoAlong(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"|a", "|#1", "#1|b", "#1|#2", "#2|c"}, got)
 }
+
+// FuzzLastHeader compares the search in a file with one in memory, wherever it is
+// asked to look.
+func FuzzLastHeader(f *testing.F) {
+	f.Add([]byte("a\n#1\nb\n#2\r\n\n#3"), uint16(0), uint16(12))
+	f.Add([]byte("#\n##\n\x00#\n"), uint16(2), uint16(5))
+	f.Fuzz(func(t *testing.T, data []byte, from, to uint16) {
+		lo, hi := int64(min(int(from), len(data))), int64(min(int(to), len(data)))
+		if lo > hi {
+			return
+		}
+		var want header
+		at := int64(0)
+		for line := range strings.Lines(string(data)) {
+			text, whole := strings.CutSuffix(line, "\n")
+			text = strings.TrimSuffix(text, "\r")
+			if whole && at >= lo && at < hi && strings.HasPrefix(text, "#") && len(text) <= headerBytesMax {
+				want = header{at, []byte(text)}
+			}
+			at += int64(len(line))
+		}
+		file, err := os.CreateTemp(t.TempDir(), "")
+		require.NoError(t, err)
+		defer func() { _ = file.Close() }()
+		_, err = file.Write(data)
+		require.NoError(t, err)
+		got, ok, err := lastHeader(int(file.Fd()), headerLine, lo, hi)
+		require.NoError(t, err)
+		require.Equal(t, want.text != nil, ok)
+		require.Equal(t, want, got)
+	})
+}
+
+func TestNotesOfHeadersAreReadWithCare(t *testing.T) {
+	for note, want := range map[string][]int64{"": nil, "0 - 1 2": {1, 2}, "x": nil, "0.9 iis": nil, "0.9 iis -1 a 7 99999999999999999999": {7}} {
+		tailer := &Tailer{}
+		g := &generation{}
+		tailer.recall(g, note)
+		require.Equal(t, want, g.headers.noted, "%q", note)
+	}
+}

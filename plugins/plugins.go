@@ -32,6 +32,7 @@ import (
 	"github.com/wasmtail/wasmtail/plugins/processor/keyvalue"
 	"github.com/wasmtail/wasmtail/plugins/processor/regex"
 	"github.com/wasmtail/wasmtail/plugins/processor/timestamp"
+	"github.com/wasmtail/wasmtail/plugins/processor/w3c"
 	"github.com/wasmtail/wasmtail/plugins/processor/wasm"
 )
 
@@ -59,6 +60,7 @@ func Standard() agent.Plugins {
 			"logfmt":    processor(keyvalue.New),
 			"regex":     processor(regex.New),
 			"time":      processor(timestamp.New),
+			"w3c":       processor(w3c.New),
 			"wasm":      {Config: func() any { return new(wasm.Config) }, Build: module},
 		},
 		Outputs: map[string]agent.OutputPlugin{

@@ -513,7 +513,7 @@ func (t *Tailer) generation(n *newcomer) *generation {
 	g := &generation{
 		fd: n.fd, id: n.st.id, path: n.path, family: n.family, included: n.included,
 		size: n.st.size, mtime: n.st.mtime, links: n.st.links,
-		seen: now, grown: now, changed: now, flushAt: -1,
+		seen: now, grown: now, changed: now, flushAt: -1, headers: headers{from: -1},
 	}
 	n.fd = -1
 	g.reader = t.readers[sourceOf(n.family)%uint64(len(t.readers))]

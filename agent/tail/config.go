@@ -17,10 +17,15 @@ type Matcher interface{ Match(line []byte) bool }
 // match belong to the record before them and others begin one. With End, the
 // line that matches is the last of its record. A record is also complete when
 // the file has not grown for Timeout.
+//
+// With Head, which needs Start, a first line that matches it is not enough for a
+// record: the lines after it belong to it, whatever they are, up to the first that
+// matches Start, that one included; headLines of them at most.
 type Multiline struct {
-	Start, Continue, End Matcher
-	Timeout              time.Duration
-	LinesMax             int
+	Start, Continue, End, Head Matcher
+
+	Timeout  time.Duration
+	LinesMax int
 }
 
 // StartKind says where reading of a file begins that existed before the first
@@ -126,6 +131,11 @@ type Config struct {
 	Start   Start
 	// Multiline is nil for one record a line.
 	Multiline *Multiline
+	// Header, if set, matches single lines that say how those after them are to be
+	// read, such as names of columns. The last one before the records of Lines goes
+	// along with them, over restarts too. It is of files with one record a line, and
+	// such a line is at most 4 KiB long.
+	Header Matcher
 	// Detector, if set, finds the format of each file from its first lines.
 	Detector Detector
 	// GBK says that the files are in GBK or GB18030, for cutting long lines

@@ -66,7 +66,37 @@ func TestAFileIsFramedByTheFormatItIsFoundToHave(t *testing.T) {
 	require.Contains(t, r.logged.String(), `confidence="90 %" format=record lines=6`)
 }
 
-func TestTheFirstLineDecidesUntilThereAreMore(t *testing.T) {
+func TestTheFirstLinesWaitForOthers(t *testing.T) {
+	r := newRig(t, dirOf(t), func(c *Config) { c.Detector = startsAnywhere{} })
+	r.write("app.log", "-- begins --\n")
+	r.step(0)
+	r.step(2 * time.Second)
+	require.Empty(t, r.got.order)
+	require.Empty(t, r.status("app.log").Format)
+	r.write("app.log", records+strings.Repeat(" x\n", linesSure))
+	r.step(0)
+	require.Equal(t, []string{"-- begins --", "record 1\n a\n b", "record 2\n a"}, r.got.order)
+	require.Equal(t, []string{"record", "record", "record"}, r.got.formats, "all go out in one format, and at once when there are enough")
+	require.Equal(t, 1, strings.Count(r.logged.String(), "format="), r.logged)
+	require.Zero(t, r.tailer.heldBytes.Load())
+}
+
+func TestTheFirstLinesWaitForABoundedTime(t *testing.T) {
+	r := newRig(t, dirOf(t), func(c *Config) { c.Detector = startsAnywhere{} })
+	r.write("app.log", "line 1\n")
+	r.step(0)
+	for i := 2; i <= 4; i++ { // it grows all the time
+		r.write("app.log", lines(i, i+1))
+		r.step(time.Second)
+	}
+	require.Len(t, r.got.order, 4)
+	require.Equal(t, "line", r.status("app.log").Format)
+	r.write("app.log", lines(5, 6))
+	r.step(0)
+	require.Len(t, r.got.order, 5, "what comes later does not wait")
+}
+
+func TestAFewLinesDecideUntilThereAreMore(t *testing.T) {
 	r := newRig(t, dirOf(t), func(c *Config) { c.Detector = startsAnywhere{} })
 	r.step(0)
 	r.write("app.log", "")
@@ -77,15 +107,90 @@ func TestTheFirstLineDecidesUntilThereAreMore(t *testing.T) {
 	require.Equal(t, []string{"-- begi"}, r.got.order)
 	require.Equal(t, []string{""}, r.got.formats, "nor of half a line")
 	r.write("app.log", "ns --\n")
-	r.step(time.Second)
-	require.Equal(t, []string{"-- begi", "ns --"}, r.got.order, "no line waits for others")
+	r.settle()
+	require.Equal(t, []string{"-- begi", "ns --"}, r.got.order)
 	require.Equal(t, "plain", r.status("app.log").Format)
 	r.write("app.log", "record 1\n a\nrecord 2\n")
 	r.settle()
 	require.Equal(t, []string{"record 1\n a", "record 2"}, r.got.order[2:])
 	require.Equal(t, []string{"", "plain", "record", "record"}, r.got.formats)
-	require.Equal(t, "record", r.status("app.log").Format)
 	require.Equal(t, 2, strings.Count(r.logged.String(), "format="), "each change is told, once: %s", r.logged)
+}
+
+func TestEnoughLinesOfAKnownFormatDecideForGood(t *testing.T) {
+	r := newRig(t, dirOf(t), func(c *Config) { c.Detector = startsAnywhere{} })
+	r.write("app.log", lines(0, linesFew))
+	r.settle()
+	require.Equal(t, "line", r.status("app.log").Format)
+	for _, src := range r.store.Sources("p") {
+		e := src.Entry()
+		require.Equal(t, "0.9000 line", e.Format)
+	}
+	r.restart()
+	r.write("app.log", records)
+	r.settle()
+	require.Equal(t, "line", r.status("app.log").Format)
+	require.Equal(t, "line", r.got.formats[len(r.got.formats)-1])
+}
+
+func TestARestartWhileLinesWaitLosesAndRepeatsNone(t *testing.T) {
+	for name, restart := range map[string]func(*rig){
+		"restart": (*rig).restart, "crash": func(r *rig) { r.crash(func(n int) int { return n }) },
+	} {
+		r := newRig(t, dirOf(t), detecting)
+		r.write("app.log", lines(0, 2))
+		r.step(0)
+		r.step(time.Second)
+		require.Empty(t, r.got.order)
+		restart(r)
+		r.write("app.log", lines(2, 3))
+		r.settle()
+		r.wantLines(3)
+		require.Equal(t, []string{"line", "line", "line"}, r.got.formats, name)
+	}
+}
+
+func TestWhatWaitsOutlivesATruncation(t *testing.T) {
+	for name, end := range map[string]func(*rig){
+		"truncated":       func(r *rig) { r.truncate("app.log") },
+		"begun anew":      func(r *rig) { r.truncate("app.log"); r.write("app.log", "record 1\n a\n") },
+		"copied":          func(r *rig) { r.copy("app.log", "app.log.1"); r.truncate("app.log") },
+		"renamed":         func(r *rig) { r.rename("app.log", "app.log.1"); r.write("app.log", "record 1\n a\n") },
+		"deleted":         func(r *rig) { r.remove("app.log") },
+		"in many batches": func(r *rig) { r.truncate("app.log") },
+	} {
+		r := newRig(t, dirOf(t), func(c *Config) {
+			detecting(c)
+			if name == "in many batches" {
+				c.BatchBytesMax = 20
+			}
+		})
+		r.write("app.log", lines(0, 7))
+		r.step(0)
+		require.Empty(t, r.got.order, name)
+		end(r)
+		r.settle()
+		for i := range r.got.order {
+			require.Equal(t, map[bool]string{true: "line", false: "record"}[i < 7], r.got.formats[i], name)
+		}
+		if n := len(r.got.order); n > 7 {
+			require.Equal(t, []string{"record 1\n a"}, r.got.order[7:], name)
+			r.got.order = r.got.order[:7]
+		}
+		r.wantLines(7)
+		require.Zero(t, r.tailer.heldBytes.Load(), name)
+		require.NotContains(t, r.logged.String(), "lost", name)
+	}
+}
+
+func TestFilesBeyondTheBoundDoNotWait(t *testing.T) {
+	r := newRig(t, dirOf(t), detecting)
+	r.tailer.heldBytes.Store(heldBytesMax - 10)
+	r.write("app.log", lines(0, 2))
+	r.step(0)
+	r.wantLines(2)
+	require.Equal(t, "line", r.status("app.log").Format)
+	require.EqualValues(t, heldBytesMax-10, r.tailer.heldBytes.Load())
 }
 
 // startsAnywhere also takes a file with a line that begins with "record" for one
@@ -158,6 +263,7 @@ func TestEachGenerationIsLookedAt(t *testing.T) {
 	r.step(0)
 	r.write("app.log", "other\n")
 	r.settle()
+	require.Equal(t, []string{"record", "record", "record"}, r.got.formats[:3], "each in its own")
 	require.Equal(t, "plain", r.status("app.log").Format)
 	require.Equal(t, "plain", r.got.formats[len(r.got.formats)-1])
 }

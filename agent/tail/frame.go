@@ -136,11 +136,15 @@ func (f *framer) cut(data []byte) int {
 	return limit
 }
 
+// headLines is how far behind a line that matches Multiline.Head the start of its
+// record may be: in front of an error, Node.js shows some lines of the source.
+const headLines = 8
+
 // group takes one multiline record off the front of data.
 func (f *framer) group(st *frameState, data []byte, flush bool) (l Line, size int) {
 	m := f.multiline
-	piece := st.group // the group continues one that was cut
-	end, lines := 0, 0
+	piece := st.group             // the group continues one that was cut
+	end, lines, headed := 0, 0, 0 // headed counts the lines in which the start is awaited
 	for {
 		rest := data[end:]
 		nl := bytes.IndexByte(rest[:min(len(rest), f.recordMax+1)], '\n')
@@ -149,8 +153,17 @@ func (f *framer) group(st *frameState, data []byte, flush bool) (l Line, size in
 		}
 		line := trimCR(rest[:nl])
 		isNew := m.begins(line)
+		if headed > 0 {
+			isNew = m.Head.Match(line)
+			if headed--; m.Start.Match(line) {
+				headed = 0
+			}
+		}
 		if lines == 0 {
 			piece = piece && !isNew
+			if m.Head != nil && m.Head.Match(line) {
+				headed = headLines
+			}
 		} else if isNew {
 			break
 		} else if end+nl > f.recordMax || lines >= m.LinesMax {

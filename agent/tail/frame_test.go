@@ -127,6 +127,8 @@ func FuzzFrame_Multiline(f *testing.F) {
 	f.Add([]byte("S1\n c\n c\n c\n c\n c\n c\n c\nS\n0123456789012345678901234567890123456789\n c"), uint8(20), uint8(1), uint8(3))
 	kinds := []*Multiline{
 		patterns("^S", "", ""), patterns("", `^\s`, ""), patterns("", "", "^E"),
+		headed("^T"),
+		{Start: regexp.MustCompile("^S"), Continue: regexp.MustCompile(`^\s`), Head: regexp.MustCompile("^c"), LinesMax: 5},
 		patterns("^S", `^\s`, ""), patterns("^S", "", "^E"), patterns("", `^\s`, "^E"), patterns("^S", `^\s`, "^E"),
 	}
 	f.Fuzz(func(t *testing.T, data []byte, recordMax, portion, kind uint8) {
@@ -141,6 +143,32 @@ func FuzzFrame_Multiline(f *testing.F) {
 			t.Fatalf("no progress with %d bytes", rest)
 		}
 	})
+}
+
+// headed is a framing whose records begin at S, or at a head before it.
+func headed(head string) *Multiline {
+	m := patterns("^[ST]", "", "")
+	m.Head = regexp.MustCompile(head)
+	return m
+}
+
+func TestFrame_AHeadGoesWithItsRecord(t *testing.T) {
+	many := strings.Repeat("x\n", headLines)
+	for in, want := range map[string][]string{
+		"T1\nS1\na\nS2\nb\nT3\nS3\n": {"T1\nS1\na", "S2\nb", "T3\nS3"},
+		"T1\nx\ny\nS1\na\nS2\n":      {"T1\nx\ny\nS1\na", "S2"},
+		"T1\nT2\nS2\nT3\n":           {"T1", "T2\nS2", "T3"},
+		"T1\n" + many + "S1\n":       {"T1\n" + strings.TrimSuffix(many, "\n"), "S1"},
+		"T1\nS1\nT2":                 {"T1\nS1", "T2"},
+	} {
+		m := headed("^T")
+		m.LinesMax = 20
+		var got []string
+		for _, r := range frameAll(&framer{recordMax: 100, batchMax: 1 << 20, multiline: m}, []byte(in), func() int { return 3 }, true) {
+			got = append(got, r.text)
+		}
+		require.Equal(t, want, got, "%q", in)
+	}
 }
 
 func TestFrame_Multiline(t *testing.T) {

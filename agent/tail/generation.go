@@ -51,6 +51,8 @@ type generation struct {
 	end     int64 // which was here
 	readErr error // of the last read
 	found   found // its format; changed under mu
+	headers headers
+	held    held  // its first lines while they wait for others
 	holes   int64 // leading NUL bytes that were passed over
 
 	// Of the watch.

@@ -34,6 +34,8 @@ func Frame(config Config, r io.Reader, each func(*Lines) error) error {
 	config.setDefaults()
 	f := framer{recordMax: config.RecordBytesMax, batchMax: config.BatchBytesMax, gbk: config.GBK}
 	lines := Lines{Origin: &record.Origin{Ledger: &record.Ledger{}}}
+	headers := headers{}
+	var header Matcher
 	var st frameState
 	var data []byte
 	needed := max(2*config.RecordBytesMax+2, DetectBytes) // whatever the format turns out to be
@@ -53,14 +55,23 @@ func Frame(config Config, r io.Reader, each func(*Lines) error) error {
 			found := config.detect(data, final)
 			f.multiline, lines.Format = found.Multiline, found.Name
 			needed = f.needBytes()
+			if header = config.Header; header == nil {
+				header = found.Header
+			}
 		}
 		consumed := f.frame(&st, data, lines.End, final)
 		lines.Lines, lines.Raw = f.lines, data[:consumed]
 		lines.Start, lines.End = lines.End, lines.End+int64(consumed)
 		lines.RawOffset = lines.Start
 		lines.ReadTime = config.Now().UnixNano()
+		lines.Header, _ = headers.before(lines.Start)
 		if err := each(&lines); err != nil {
 			return err
+		}
+		for i := range f.lines {
+			if header != nil && header.Match(f.lines[i].Bytes) {
+				headers.add(f.lines[i].Offset, f.lines[i].Bytes)
+			}
 		}
 		data = data[:copy(data, data[consumed:])]
 	}

@@ -41,6 +41,9 @@ type Lines struct {
 	// Format is the name of the format the file was found to have, "" if nobody
 	// looks for it.
 	Format string
+	// Header is the last line before Start that says how the records are to be read,
+	// nil for none; there may be others among the records. It is immutable.
+	Header []byte
 
 	buf *[]byte // the reader's, which Raw lies in
 }
@@ -173,7 +176,7 @@ func (r *reader) step(ctx context.Context, to Sink) bool {
 	}
 	g.setState(running)
 	more, err := r.turn(ctx, g, to)
-	if !more && !g.rewind.Load() {
+	if !more && !g.rewind.Load() && g.held.until == 0 {
 		g.drained.Store(true)
 	}
 	g.readErr = nil
@@ -245,62 +248,96 @@ func (r *reader) turn(ctx context.Context, g *generation, to Sink) (more bool, e
 	return true, nil
 }
 
-// portion reads one buffer full, delivers the complete records, and returns how
-// many bytes they account for. The bytes before the position are read along with
-// it: they prove that the position belongs to this content.
-func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, error) {
-	read := g.read.Load()
-	before := int(min(read, checkpoint.MarkerBytesMax))
-	pos := max(read, g.holes)
+// fetched is what one look at a file gave.
+type fetched struct {
+	before int    // how many bytes of the buffer are those before the position
+	data   []byte // what follows them,
+	pos    int64  // which is here
+	full   bool   // there may be more
+	kept   bool   // it is what was held of a file that is truncated
+}
+
+// fetch reads what follows the position of g, and some before it along with it: they
+// prove that the position belongs to this content. Of a file that is not what it was
+// it returns what was held of it, and an error if that is nothing.
+func (r *reader) fetch(g *generation) (p fetched, err error) {
+	position := g.read.Load()
+	p.before = int(min(position, checkpoint.MarkerBytesMax))
+	p.pos = max(position, g.holes)
 	if r.buf == nil {
 		r.buf = newBuffer(r.size)
 	}
-	n, err := readAt(g.fd, r.buf, pos-int64(before))
+	n, err := readAt(g.fd, r.buf, p.pos-int64(p.before))
+	switch {
+	case err != nil:
+		return p, err
+	case n < p.before || p.before > 0 && checkpoint.Sum(r.buf[:p.before]) != g.marker:
+		err = errTruncated
+	case position < int64(g.head.n) && !sameHead(g.fd, g.head, r.head[:]):
+		err = errChanged
+	}
+	if err != nil {
+		if r.recover(g, &p) {
+			err = nil
+		}
+		return p, err
+	}
+	p.full = n == len(r.buf)
+	g.atEnd, g.end = !p.full, p.pos-int64(p.before)+int64(n)
+	p.data = r.buf[p.before:n]
+	if err := r.extendHead(g, p.pos+int64(len(p.data))); err != nil {
+		return p, err
+	}
+	if position == 0 {
+		p.data = g.skipNUL(p.pos, p.data)
+	}
+	return p, nil
+}
+
+// portion reads one buffer full, delivers the complete records, and returns how
+// many bytes they account for.
+func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, error) {
+	position := g.read.Load()
+	p, err := r.fetch(g)
 	if err != nil {
 		return 0, err
 	}
-	if n < before || before > 0 && checkpoint.Sum(r.buf[:before]) != g.marker {
-		return 0, errTruncated
-	}
-	if read < int64(g.head.n) && !sameHead(g.fd, g.head, r.head[:]) {
-		return 0, errChanged
-	}
-	full := n == len(r.buf)
-	g.atEnd, g.end = !full, pos-int64(before)+int64(n)
-	data := r.buf[before:n]
-	if err := r.extendHead(g, pos+int64(len(data))); err != nil {
-		return 0, err
-	}
-	if read == 0 {
-		if data = g.skipNUL(pos, data); len(data) == 0 {
-			return max(0, g.holes-pos), nil
+	if position == 0 && !p.kept {
+		if len(p.data) == 0 {
+			return max(0, g.holes-p.pos), nil
 		}
-		pos = g.holes
+		p.pos = g.holes
 	}
-	if before > 0 && r.buf[before-1] != '\n' && !g.frame.split {
+	data, pos := p.data, p.pos
+	if p.before > 0 && r.buf[p.before-1] != '\n' && !g.frame.split {
 		g.frame.mid = true // of an earlier run, or where reading was told to start
 	}
-	if err := r.shape(g); err != nil {
+	if ready, err := r.shape(g, &p); !ready {
 		return 0, err
 	}
-	flush := !full && pos+int64(len(data)) == g.flushAt
+	head, err := r.header(g)
+	if err != nil {
+		return 0, err
+	}
+	flush := p.kept || !p.full && pos+int64(len(data)) == g.flushAt
 	next := g.frame
 	consumed := r.frame.frame(&next, data, pos, flush)
-	if full && (consumed == 0 || r.size < r.frame.batchMax) {
+	if p.full && (consumed == 0 || r.size < r.frame.batchMax) {
 		defer r.grow()
 	}
 	if consumed == 0 {
 		return 0, nil
 	}
 	end := pos + int64(consumed)
-	marker, err := r.markerAt(g, data, consumed, end)
+	marker, err := r.markerAt(g, &p, consumed, end)
 	if err != nil {
 		return 0, err
 	}
 	r.out = Lines{
 		Origin: g.origin, Lines: r.frame.lines, Raw: data[:consumed], RawOffset: pos,
-		Start: read, End: end, ReadTime: r.t.config.Now().UnixNano(), Format: g.found.Name, buf: &r.buf,
+		Start: position, End: end, ReadTime: r.t.config.Now().UnixNano(), Format: g.found.Name, Header: head, buf: &r.buf,
 	}
+	r.noteHeaders(g) // before the lines are given away
 	if err := r.deliver(ctx, g, to, marker); err != nil {
 		return 0, err
 	}
@@ -308,6 +345,9 @@ func (r *reader) portion(ctx context.Context, g *generation, to Sink) (int64, er
 	g.frame, g.marker = next, marker
 	g.read.Store(end)
 	g.mu.Unlock()
+	if h := &g.held; h.bytes != nil && end >= h.at+int64(len(h.bytes)) {
+		r.t.release(g)
+	}
 	return int64(consumed), nil
 }
 
@@ -369,14 +409,14 @@ func newBuffer(n int) []byte {
 	return make([]byte, n)
 }
 
-// markerAt returns the marker of end, which is consumed bytes into data.
-func (r *reader) markerAt(g *generation, data []byte, consumed int, end int64) (checkpoint.Digest, error) {
+// markerAt returns the marker of end, which is consumed bytes into what was read.
+func (r *reader) markerAt(g *generation, p *fetched, consumed int, end int64) (checkpoint.Digest, error) {
 	n := int(min(end, checkpoint.MarkerBytesMax))
 	if n <= consumed {
-		return checkpoint.Sum(data[consumed-n : consumed]), nil
+		return checkpoint.Sum(p.data[consumed-n : consumed]), nil
 	}
-	if before := int(min(g.read.Load(), checkpoint.MarkerBytesMax)); n <= before+consumed {
-		return checkpoint.Sum(r.buf[before+consumed-n : before+consumed]), nil
+	if all := p.before + consumed; n <= all {
+		return checkpoint.Sum(r.buf[all-n : all]), nil
 	}
 	return markerOf(g.fd, end, r.head[:])
 }

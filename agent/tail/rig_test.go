@@ -47,7 +47,8 @@ type rig struct {
 type collector struct {
 	records map[string][]got // by generation
 	order   []string         // every record in the order of delivery,
-	formats []string         // and the format of its file
+	formats []string         // and the format of its file,
+	headers []string         // and the header of its lines
 	paths   map[string]string
 	hold    bool // keep acknowledgements back
 	open    []func(bool)
@@ -69,6 +70,7 @@ func (c *collector) Lines(_ context.Context, l *Lines, done func(bool)) error {
 	for _, line := range l.Lines {
 		c.records[g] = append(c.records[g], got{string(line.Bytes), line.Offset, line.Size, line.Marks})
 		c.order, c.formats = append(c.order, string(line.Bytes)), append(c.formats, l.Format)
+		c.headers = append(c.headers, string(l.Header))
 	}
 	if c.hold {
 		c.open = append(c.open, done)

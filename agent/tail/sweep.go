@@ -152,6 +152,7 @@ func (t *Tailer) close(g *generation, now int64) {
 	t.unlist(g)
 	g.setState(idle)
 	g.drained.Store(true)
+	t.release(g)
 	if g.goneSince == 0 {
 		g.goneSince = now
 	}

@@ -99,6 +99,7 @@ type Tailer struct {
 	known       map[string]bool                // of config.Keys: those of an earlier start
 	running     atomic.Bool
 	looked      atomic.Bool
+	heldBytes   atomic.Int64  // of all files, see held
 	done        chan struct{} // closed when the watch has ended
 	final       []FileStatus
 }

@@ -120,6 +120,7 @@ func (t *Tailer) lose(g *generation, err error) {
 	t.leaveFamily(g)
 	g.setState(idle)
 	g.drained.Store(true) // nobody waits for it any more
+	t.release(g)
 	if d := g.dir; d != nil {
 		if e := d.entryOf(g); e != nil {
 			e.gen, e.ino = nil, 0
@@ -230,6 +231,10 @@ func (t *Tailer) plan(g *generation, now int64) {
 	switch {
 	case !g.atEnd || g.size > g.end: // it can have grown while it was read
 		t.queue(g)
+	case g.held.until > 0:
+		if now >= g.held.until {
+			t.queue(g)
+		}
 	case now-g.grown >= t.config.restFor(g) && g.flushAt != g.size:
 		before := g.flushAt
 		g.flushAt = g.size
@@ -264,8 +269,13 @@ func (t *Tailer) schedule(g *generation) bool {
 		switch {
 		case older.finished || older.fd < 0:
 			older.drained.Store(true) // it was read to its end
-		case older.source == nil, older.rewind.Load(), older.headless, t.now() < older.retryAt, !t.queue(older):
+		case older.source == nil, older.rewind.Load(), older.headless, t.now() < older.retryAt:
 			return false
+		default:
+			older.held.end()
+			if !t.queue(older) {
+				return false
+			}
 		}
 	}
 	g.reader.schedule(g)

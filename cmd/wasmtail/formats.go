@@ -120,11 +120,14 @@ func showFormat(w io.Writer, f *formats.Format, records []shownRecord) error {
 	fmt.Fprintf(&b, "In a pipeline, `format: %s` does what these keys do:\n\n", f.Name)
 	if m := f.Multiline; m != (formats.Multiline{}) {
 		b.WriteString("    input:\n      multiline:\n")
-		for _, p := range []struct{ key, pattern string }{{"start", m.Start}, {"continue", m.Continue}} {
+		for _, p := range []struct{ key, pattern string }{{"start", m.Start}, {"continue", m.Continue}, {"head", m.Head}} {
 			if p.pattern != "" {
 				fmt.Fprintf(&b, "        %s: '%s'\n", p.key, strings.ReplaceAll(p.pattern, "'", "''"))
 			}
 		}
+	}
+	if f.Header != "" {
+		fmt.Fprintf(&b, "    input:\n      header: '%s'\n", strings.ReplaceAll(f.Header, "'", "''"))
 	}
 	b.WriteString("    processors:\n")
 	for line := range strings.Lines(f.Processors) {

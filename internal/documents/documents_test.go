@@ -18,7 +18,7 @@ const root = "../.."
 func TestWriteAndCheck(t *testing.T) {
 	dir := t.TempDir()
 	require.Error(t, Check(config.Catalog{}, dir), "there are no sources")
-	for _, sources := range []string{"internal/config/*.go", abiSource, limitsConfig, limitsOfCalls, limitsOfScan, formatsGolden + "/*.golden"} {
+	for _, sources := range []string{"internal/config/*.go", abiSource, limitsConfig, limitsOfCalls, limitsOfScan, formatsGolden + "/*.golden", formatsGolden + "/costs.tsv"} {
 		files, err := filepath.Glob(filepath.Join(root, sources))
 		require.NoError(t, err)
 		for _, name := range files {

@@ -96,6 +96,19 @@ func (l *List) settle(name, value []byte) bool {
 	return false
 }
 
+// Take removes the first field of that name from the list and returns its value, nil
+// if there is none.
+func (l *List) Take(name []byte) []byte {
+	for i := range l.fields {
+		if bytes.Equal(l.fields[i].Name, name) {
+			value := l.fields[i].Value
+			l.fields = slices.Delete(l.fields, i, i+1)
+			return value
+		}
+	}
+	return nil
+}
+
 // Len returns the number of fields in the list.
 func (l *List) Len() int { return len(l.fields) }
 

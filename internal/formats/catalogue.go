@@ -33,10 +33,12 @@ type entry struct {
 	Refines []string `yaml:"refines"`
 	// Multiline is there where records may have several lines.
 	Multiline Multiline `yaml:"multiline"`
-	// BodyLines is how many further lines a record may have, on average, that are
-	// not indented, where Multiline has a start; 0 stands for bodyLines. With more
-	// of them, what follows is taken for some other text.
-	BodyLines int `yaml:"body_lines"`
+	// Header matches the lines that name the columns of those after them: see Format.
+	Header string `yaml:"header"`
+	// Body matches further lines of a record, where Multiline has a start, that are
+	// neither indented nor of a stack trace: what else follows a start is taken for
+	// another program's, though it goes on with the record.
+	Body string `yaml:"body"`
 	// Processors is the YAML list that takes a record apart.
 	Processors string `yaml:"processors"`
 	// Sample are lines of this format, none of them anybody's.
@@ -135,22 +137,24 @@ func parse(text []byte) (f *Format, refines []string, err error) {
 	if e.Description == "" || e.URL == "" || e.Processors == "" || e.Sample == "" {
 		return nil, nil, fmt.Errorf("description, url, processors and sample are required")
 	}
-	if e.BodyLines == 0 {
-		e.BodyLines = bodyLines
-	}
-	f = &Format{bodyLines: e.BodyLines, Description: e.Description, URL: e.URL, Multiline: e.Multiline, Processors: e.Processors, Sample: e.Sample}
+	f = &Format{Description: e.Description, URL: e.URL, Multiline: e.Multiline, Header: e.Header, Processors: e.Processors, Sample: e.Sample}
 	if f.line, err = pattern.Compile(e.Detect); err != nil || e.Detect == "" {
 		return nil, nil, fmt.Errorf("detect %q: %w", e.Detect, err)
 	}
+	if e.Multiline.Head != "" {
+		if _, err := pattern.Compile(e.Multiline.Head); err != nil || e.Multiline.Start == "" {
+			return nil, nil, fmt.Errorf("multiline.head %q: it needs a start: %w", e.Multiline.Head, err)
+		}
+	}
 	for _, p := range []struct {
-		expr string
-		to   **pattern.Regexp
-	}{{e.Multiline.Start, &f.start}, {e.Multiline.Continue, &f.goesOn}} {
+		key, expr string
+		to        **pattern.Regexp
+	}{{"multiline.start", e.Multiline.Start, &f.start}, {"multiline.continue", e.Multiline.Continue, &f.goesOn}, {"body", e.Body, &f.body}, {"header", e.Header, &f.header}} {
 		if p.expr == "" {
 			continue
 		}
 		if *p.to, err = pattern.Compile(p.expr); err != nil {
-			return nil, nil, fmt.Errorf("multiline %q: %w", p.expr, err)
+			return nil, nil, fmt.Errorf("%s %q: %w", p.key, p.expr, err)
 		}
 	}
 	return f, e.Refines, nil

@@ -9,7 +9,7 @@ package formats
 
 import (
 	"bytes"
-	"regexp"
+	"fmt"
 	"slices"
 
 	"github.com/wasmtail/wasmtail/internal/pattern"
@@ -27,6 +27,9 @@ type Format struct {
 	Description, URL string
 	// Multiline says how lines are joined to records; zero where each is one.
 	Multiline Multiline
+	// Header matches the lines that name the columns of those after them, behind a
+	// first word; "" where there are none.
+	Header string
 	// Processors is the YAML list that takes a record apart.
 	Processors string
 	// Sample are lines of this format, each with its line end.
@@ -34,7 +37,7 @@ type Format struct {
 
 	line          *pattern.Regexp // matches a line that begins a record
 	start, goesOn *pattern.Regexp // those of Multiline, nil for none
-	bodyLines     int             // see entry
+	body, header  *pattern.Regexp // see entry, nil for none
 	refines       map[string]bool // the formats that this one is to be preferred to
 }
 
@@ -43,6 +46,7 @@ type Format struct {
 type Multiline struct {
 	Start    string `yaml:"start" json:"start,omitempty"`
 	Continue string `yaml:"continue" json:"continue,omitempty"`
+	Head     string `yaml:"head" json:"head,omitempty"`
 }
 
 // plain is what a file without a recognised format is: lines.
@@ -66,6 +70,8 @@ const (
 	// with banners and carry the odd stray line, but a format that misses one
 	// line in four is the wrong one.
 	confidenceMin = 0.75
+	// nearMin is the share from which on a format that does not fit is worth a word.
+	nearMin = 0.4
 	// refineMargin is by how much worse a format may fit than one that it refines
 	// and still be preferred: a few lines of another kind must not cost all others
 	// their time.
@@ -76,10 +82,6 @@ const (
 	// where all that does not begin one goes on with it: otherwise the first line
 	// would claim any file.
 	startsMin = 20
-	// bodyLines is how many lines go on with a record without being indented, on
-	// average: stack traces have some, and most records have none. What has more is
-	// a mixture, as the journal of several programs.
-	bodyLines = 1
 )
 
 // Detect recognises the format of a file from its first bytes: the best of Rank,
@@ -90,22 +92,22 @@ func Detect(sample []byte) Result {
 		return ranked[0]
 	}
 	r := Result{Format: plain, Lines: len(split(sample))}
-	if otherFields.Match(sample) {
-		r.Remark = "a W3C extended log whose #Fields are not those of format iis; name its columns with a delimiter processor"
+	if near := rank(split(sample), nearMin); len(near) > 0 {
+		r.Remark = fmt.Sprintf("%.0f %% of its lines fit format %s, which is too few: do several programs write to it?", 100*near[0].Confidence, near[0].Name)
 	}
 	return r
 }
 
-// otherFields finds the head of a W3C extended log.
-var otherFields = regexp.MustCompile(`(?m)^#Fields:(?: \S+)+\s*$`)
-
 // Rank returns the formats that fit well enough, the best first: those that fit
 // more lines, but one that says more of a line before those it refines.
-func Rank(sample []byte) []Result {
-	lines := split(sample)
+func Rank(sample []byte) []Result { return rank(split(sample), confidenceMin) }
+
+// rank returns the formats that at least that share of the lines fit.
+func rank(lines [][]byte, share float64) []Result {
+	looked := newLooks(lines)
 	var fits []Result
 	for _, f := range Catalogue() {
-		if c := f.confidence(lines); c >= confidenceMin {
+		if c := f.confidence(looked, share); c > 0 {
 			fits = append(fits, Result{Format: *f, Confidence: c, Lines: len(lines)})
 		}
 	}
@@ -131,40 +133,106 @@ func Rank(sample []byte) []Result {
 	return fits
 }
 
-// confidence is the share of lines that fit, 0 where too few begin a record.
-func (f *Format) confidence(lines [][]byte) float64 {
-	starts, indented, others, missed := 0, 0, 0, 0
-	for _, line := range lines {
+// confidence is the share of lines that fit, 0 where that is less than the least
+// share asked for, or where too few begin a record. A line
+// that would go on with a record only because nothing of it says otherwise does not
+// fit: as often as not it is of another program that writes to the same place. And
+// what goes on after the first line of some other format is not of this one either,
+// nor is one line more for each of those, since lines of two programs can alternate.
+func (f *Format) confidence(of *looks, least float64) float64 {
+	missedMax := int((1 - least) * float64(len(of.lines)))
+	starts, bodies, missed, strangers, foreign := 0, 0, 0, 0, false
+	var named columns // by the last header
+	for i, line := range of.lines {
 		switch {
-		case f.line.Match(line):
+		case f.header != nil && f.header.Match(line):
+			named = columnsOf(line)
 			starts++
-		case starts == 0 || !f.continues(line):
-			missed++
-		case f.start == nil || line[0] == ' ' || line[0] == '\t':
-			indented++
+			foreign = false
+		case f.line.Match(line), named.fit(line):
+			starts++
+			foreign = false
+		case starts > 0 && !foreign && f.continues(line) && (f.isTrace() || f.hasBody(line) || of.at(i)&ofTrace != 0):
+			bodies++
 		default:
-			others++
+			missed++
+			if of.at(i)&beginsRecord != 0 || f.isTrace() && of.at(i)&beginsTrace != 0 {
+				strangers++
+				foreign = true
+			}
 		}
-		if missed*4 > len(lines) {
+		if missed > missedMax {
 			return 0
 		}
 	}
-	if starts == 0 || f.start != nil && starts*startsMin < len(lines) {
+	if starts == 0 || f.start != nil && !f.isTrace() && starts*startsMin < len(of.lines) {
 		return 0
 	}
-	return float64(starts+indented+min(others, starts*f.bodyLines)) / float64(len(lines))
+	fit := float64(starts+max(0, bodies-strangers)) / float64(len(of.lines))
+	if fit < least {
+		return 0
+	}
+	return fit
 }
 
+// isTrace reports whether f is stack traces and nothing else: those are the formats
+// with a Multiline.Continue, and the records of others may have some in them.
+func (f *Format) isTrace() bool { return f.goesOn != nil }
+
 // continues reports whether a line that does not look like the first of a record
-// belongs to the one before it.
+// is framed with the one before it.
 func (f *Format) continues(line []byte) bool {
 	switch {
-	case f.start != nil:
-		return !f.start.Match(line)
 	case f.goesOn != nil:
 		return f.goesOn.Match(line)
+	case f.start != nil:
+		return !f.start.Match(line)
 	}
 	return false
+}
+
+// hasBody reports whether a line has the look of a record's further lines.
+func (f *Format) hasBody(line []byte) bool {
+	return line[0] == ' ' || line[0] == '\t' || f.body != nil && f.body.Match(line)
+}
+
+// looks are the lines of a sample, and what each looks like as far as that was
+// asked.
+type looks struct {
+	lines [][]byte
+	known []look // of the same length
+}
+
+func newLooks(lines [][]byte) *looks { return &looks{lines: lines, known: make([]look, len(lines))} }
+
+// look is what a line looks like, whatever format is asked for.
+type look uint8
+
+const (
+	asked        look = 1 << iota
+	ofTrace           // of a stack trace, in any of its lines
+	beginsTrace       // its first line
+	beginsRecord      // the first line of a record of some other kind
+)
+
+// at returns what line i looks like.
+func (l *looks) at(i int) look {
+	if l.known[i] != 0 {
+		return l.known[i]
+	}
+	is := asked
+	for _, f := range Catalogue() {
+		switch begins := f.line.Match(l.lines[i]); {
+		case begins && f.isTrace():
+			is |= ofTrace | beginsTrace
+		case begins:
+			is |= beginsRecord
+		case f.isTrace() && f.goesOn.Match(l.lines[i]):
+			is |= ofTrace
+		}
+	}
+	l.known[i] = is
+	return is
 }
 
 // split returns the lines of sample that are not empty.

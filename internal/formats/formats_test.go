@@ -89,11 +89,20 @@ func TestAStrayLineDoesNotHideTheFormat(t *testing.T) {
 	require.Equal(t, 26, got.Lines)
 }
 
-func TestAnUnknownFieldListIsSaid(t *testing.T) {
-	got := Detect([]byte("#Version: 1.0\n#Fields: date time cs-uri-stem\n2026-03-12 08:15:02 /\n2026-03-12 08:15:03 /\n2026-03-12 08:15:04 /\n"))
-	require.Equal(t, Plain, got.Name)
-	require.Contains(t, got.Remark, "#Fields are not those of format iis")
-	require.Empty(t, Detect([]byte("x\n")).Remark)
+func TestAHeaderSaysWhichLinesFit(t *testing.T) {
+	head := "#Version: 1.0\n#Fields: date time cs-uri-stem\n"
+	lines := "2026-03-12 08:15:02 /\n2026-03-12 08:15:03 /\n2026-03-12 08:15:04 /\n"
+	got := Detect([]byte(head + lines))
+	require.Equal(t, "iis", got.Name)
+	require.InDelta(t, 1, got.Confidence, 0)
+	got = Detect([]byte(head + lines + "#Fields: date time s-ip sc-status\n" + strings.Repeat("2026-03-12 08:15:05 ::1 200\n", 5)))
+	require.Equal(t, "iis", got.Name)
+	require.InDelta(t, 1, got.Confidence, 0)
+	require.Equal(t, "iis", Detect([]byte("#Version: 1.0\n#Fields: date time x\n"+strings.Repeat("2026-03-12\t08:15:05\ttwo words\n", 9))).Name)
+	require.Equal(t, Plain, Detect([]byte("#Version: 1.0\n#Fields: a b\n"+strings.Repeat("two words\n", 9))).Name, "no column says when")
+	require.Equal(t, Plain, Detect([]byte("#Version: 1.0\n#Fields:  \n"+strings.Repeat("two words\n", 9))).Name)
+	require.Equal(t, Plain, Detect([]byte(lines)).Name)
+	require.Equal(t, Plain, Detect([]byte(head+strings.Repeat("2026-03-12 08:15:05 ::1 200\n", 9))).Name)
 }
 
 func TestFindKnowsTheNames(t *testing.T) {

@@ -118,5 +118,5 @@ func (b *Batch) Reset() {
 	b.arena.reset(&arenaPool, poisonBytes)
 	b.fields.reset(&fieldPool, poisonFields)
 	b.Start, b.End, b.ReadTime, b.Filtered, b.FilteredBytes, b.Reshaped = 0, 0, 0, 0, 0, 0
-	b.Final, b.Routed, b.Format = false, false, ""
+	b.Final, b.Routed, b.Format, b.Header = false, false, "", nil
 }

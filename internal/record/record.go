@@ -139,6 +139,10 @@ type Batch struct {
 	Start, End int64
 	// ReadTime is when the bytes were read, nanoseconds since 1970 UTC.
 	ReadTime int64
+	// Header is the line of the source that was, before the first record, the last to
+	// say how those after it are to be read, such as the names of columns; nil where
+	// there is none. It is shared and immutable, and outlives the batch.
+	Header []byte
 	// Records in the order of the source. Processors edit it in place.
 	Records []Record
 	// Filtered counts the records, and FilteredBytes their source bytes, that

@@ -32,6 +32,10 @@ type Config struct {
 	StartAt string `yaml:"start_at" default:"end" example:"last 1MiB"`
 	// Multiline joins lines to records, such as stack traces.
 	Multiline Multiline `yaml:"multiline"`
+	// Header matches lines that say how those after them are to be read: a regular
+	// expression in RE2 syntax. The last one, of at most 4 KiB, goes along with each
+	// batch of what follows it, over restarts too, for a processor such as w3c.
+	Header string `yaml:"header" example:"'^#Fields: '"`
 	// Encoding of the files: utf-8, or gbk (with GB18030), which is turned into
 	// UTF-8. Bytes that are not valid UTF-8 are kept as they are, and the record
 	// is marked invalid_utf8.
@@ -76,6 +80,11 @@ type Multiline struct {
 	Continue string `yaml:"continue" example:"'^\\s'"`
 	// End matches the last line of a record.
 	End string `yaml:"end" example:"'^}$'"`
+	// Head matches a first line that is not enough for a record: the lines after it
+	// belong to it up to the first that Start matches, that one included, but 8 of
+	// them at most. So ^# Time: goes with the ^# User@Host: behind it in MySQL's
+	// slow query log, where the first is often left out. It needs start.
+	Head string `yaml:"head" example:"'^# Time: '"`
 	// Timeout is how long to wait for further lines before a record at the end of
 	// a file is delivered.
 	Timeout time.Duration `yaml:"timeout" default:"3s" example:"10s"`
@@ -96,6 +105,9 @@ func (c *Config) Validate(report func(key, problem string)) {
 		report("start_at", err.Error())
 	}
 	c.Multiline.Check(report)
+	if _, err := pattern.Compile(c.Header); c.Header != "" && err != nil {
+		report("header", err.Error())
+	}
 	if c.MaxRecordSize < 256 || c.MaxRecordSize > 64*config.MiB {
 		report("max_record_size", "must be between 256B and 64MiB")
 	}
@@ -128,13 +140,16 @@ func checkPath(key, path string, report func(key, problem string)) {
 
 // Check reports which of the patterns cannot be used, as keys of multiline.
 func (m *Multiline) Check(report func(key, problem string)) {
-	for key, expr := range map[string]string{"start": m.Start, "continue": m.Continue, "end": m.End} {
+	for key, expr := range map[string]string{"start": m.Start, "continue": m.Continue, "end": m.End, "head": m.Head} {
 		if expr == "" {
 			continue
 		}
 		if _, err := pattern.Compile(expr); err != nil {
 			report("multiline."+key, err.Error())
 		}
+	}
+	if m.Head != "" && m.Start == "" {
+		report("multiline.head", "needs multiline.start, which says where the record behind it begins")
 	}
 }
 
@@ -149,7 +164,7 @@ func (m *Multiline) Build() (*tail.Multiline, error) {
 	}
 	built := &tail.Multiline{Timeout: m.Timeout, LinesMax: m.MaxLines}
 	for expr, to := range map[*string]*tail.Matcher{
-		&m.Start: &built.Start, &m.Continue: &built.Continue, &m.End: &built.End,
+		&m.Start: &built.Start, &m.Continue: &built.Continue, &m.End: &built.End, &m.Head: &built.Head,
 	} {
 		if *expr == "" {
 			continue

@@ -73,7 +73,7 @@ func New(c Config, env Env) (*Input, error) {
 	tailer, err := tail.New(tail.Config{
 		Pipeline: env.Pipeline, Include: c.Include, Exclude: c.Exclude,
 		DirDepthMax: c.MaxDepth, FilesMax: c.MaxFiles, OpenFilesMax: env.OpenFilesMax, Readers: env.Readers,
-		Start: start, Multiline: framing.multiline, Detector: framing.detector, GBK: c.Encoding == "gbk",
+		Start: start, Multiline: framing.multiline, Header: framing.header, Detector: framing.detector, GBK: c.Encoding == "gbk",
 		RecordBytesMax: int(c.MaxRecordSize), BatchBytesMax: env.BatchBytes,
 		Linger: env.Linger, PartialTimeout: c.PartialTimeout,
 		RotatedCloseAfter: c.RotatedCloseAfter, DeletedReleaseAfter: c.DeletedReleaseAfter,
@@ -111,7 +111,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // Lines implements tail.Sink.
 func (s *sink) Lines(ctx context.Context, l *tail.Lines, done func(acknowledged bool)) error {
 	b := record.Get(l.Origin)
-	b.Start, b.End, b.ReadTime, b.Format = l.Start, l.End, l.ReadTime, l.Format
+	b.Start, b.End, b.ReadTime, b.Format, b.Header = l.Start, l.End, l.ReadTime, l.Format, l.Header
 	var size int64
 	if s.gbk {
 		size = addDecoded(b, l)

@@ -144,6 +144,15 @@ func TestRun_DecodesAndMarks(t *testing.T) {
 	}
 }
 
+func TestValidate_AHeadNeedsAStart(t *testing.T) {
+	m := Multiline{Head: "^T", Continue: "^ "}
+	var keys []string
+	m.Check(func(key, _ string) { keys = append(keys, key) })
+	require.Equal(t, []string{"multiline.head"}, keys)
+	m.Start = "^S"
+	m.Check(func(key, problem string) { t.Errorf("%s %s", key, problem) })
+}
+
 func TestValidate_ReportsEveryFault(t *testing.T) {
 	c := Config{
 		Include: []string{"relative/*.log", "/a/[b"}, StartAt: "middle",

@@ -16,10 +16,10 @@ func Once(c Config, r io.Reader, emit func(*record.Batch) error) error {
 		return err
 	}
 	gbk := c.Encoding == "gbk"
-	config := tail.Config{Multiline: framing.multiline, Detector: framing.detector, GBK: gbk, RecordBytesMax: int(c.MaxRecordSize)}
+	config := tail.Config{Multiline: framing.multiline, Header: framing.header, Detector: framing.detector, GBK: gbk, RecordBytesMax: int(c.MaxRecordSize)}
 	return tail.Frame(config, r, func(l *tail.Lines) error {
 		b := record.Get(l.Origin)
-		b.Start, b.End, b.ReadTime, b.Format = l.Start, l.End, l.ReadTime, l.Format
+		b.Start, b.End, b.ReadTime, b.Format, b.Header = l.Start, l.End, l.ReadTime, l.Format, l.Header
 		if gbk {
 			addDecoded(b, l)
 		} else {

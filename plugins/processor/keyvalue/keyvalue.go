@@ -11,7 +11,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/wasmtail/wasmtail/agent/pipeline"
 	"github.com/wasmtail/wasmtail/internal/cell"
@@ -34,6 +36,12 @@ type Config struct {
 	// row count as one. A single space, the default, stands for any run of
 	// spaces and tabs.
 	PairSeparator string `yaml:"pair_separator" default:" "`
+	// SeparatorField is the name of a field that says what stands between the pairs
+	// of its record, in the place of PairSeparator, and is then removed: one
+	// character, or the number of one in hexadecimal digits behind x or 0x, such as
+	// x5E for ^. A record that has no such field, or an empty one, has
+	// PairSeparator; one whose field is something else is marked as failed.
+	SeparatorField string `yaml:"separator_field" example:"delimiter"`
 	// KeyValueSeparator stands between a key and its value: one or more
 	// characters. The first one in a pair counts.
 	KeyValueSeparator string `yaml:"key_value_separator" default:"="`
@@ -81,6 +89,13 @@ func (c *Config) Validate(report func(key, problem string)) {
 	case quote != 0 && strings.IndexByte(c.PairSeparator+c.KeyValueSeparator, quote) >= 0:
 		report("quote", "must not be part of a separator; choose another one, or none")
 	}
+	switch {
+	case c.SeparatorField == "":
+	case c.SeparatorField == c.Field:
+		report("separator_field", "must differ from field")
+	case c.Values == "open":
+		report("separator_field", "cannot be used with values: open")
+	}
 	if c.Values != "" && c.Values != "word" && c.Values != "open" {
 		report("values", "must be word or open")
 	}
@@ -101,15 +116,19 @@ var (
 	noPair     = []byte("keyvalue: no pair of key and value")
 	noKey      = []byte("keyvalue: empty key")
 	bareKey    = []byte("keyvalue: key without a value")
+	badSign    = []byte("keyvalue: the separator field is neither a character nor the number of one")
 	openQuote  = []byte("keyvalue: quote is not closed")
 	afterQuote = []byte("keyvalue: text after a closing quote")
 )
 
 // Processor takes records apart. It belongs to one lane.
 type Processor struct {
-	pair   []byte
-	spaces bool // pairs are separated by white space
-	open   bool // values go on up to the next key
+	pair   []byte            // of the record at hand,
+	spaces bool              // where white space separates the pairs
+	usual  []byte            // PairSeparator
+	from   []byte            // the field that has another, nil for none
+	char   [utf8.UTFMax]byte // the memory of pair where a record names its own
+	open   bool              // values go on up to the next key
 	sign   []byte
 	quote  byte
 	prefix []byte
@@ -123,8 +142,12 @@ func New(c Config) (pipeline.Processor, error) {
 		return nil, fmt.Errorf("cannot set up the keyvalue processor: %w", err)
 	}
 	p := &Processor{
-		pair: []byte(c.PairSeparator), spaces: c.PairSeparator == " ", open: c.Values == "open",
+		usual: []byte(c.PairSeparator), open: c.Values == "open",
 		sign: []byte(c.KeyValueSeparator), prefix: []byte(c.Prefix), bare: c.BareKeys,
+	}
+	p.separate(p.usual)
+	if c.SeparatorField != "" {
+		p.from = []byte(c.SeparatorField)
 	}
 	p.quote, _ = cell.ParseQuote(c.Quote)
 	p.list.Source = fieldlist.SourceFor("keyvalue", c.Field, c.KeepSource)
@@ -137,11 +160,56 @@ func (p *Processor) Process(_ context.Context, b *record.Batch) error {
 	for i := range b.Records {
 		r := &b.Records[i]
 		if text, ok := p.list.Open(b, r); ok {
-			p.list.Close(b, r, p.parse(b, text))
+			reason := p.readSeparator()
+			if reason == nil {
+				reason = p.parse(b, text)
+			}
+			p.list.Close(b, r, reason)
 		}
 	}
 	p.list.Drop()
 	return nil
+}
+
+// separate makes pair the separator of pairs.
+func (p *Processor) separate(pair []byte) {
+	p.pair, p.spaces = pair, len(pair) == 1 && pair[0] == ' '
+}
+
+// readSeparator makes the separator of the record at hand the one it names, and
+// returns why it could not.
+func (p *Processor) readSeparator() (reason []byte) {
+	if p.from == nil {
+		return nil
+	}
+	p.separate(p.usual)
+	named := p.list.Take(p.from)
+	if len(named) == 0 {
+		return nil
+	}
+	char, size := utf8.DecodeRune(named)
+	if size < len(named) {
+		char = numbered(named)
+	}
+	if char == utf8.RuneError || char == rune(p.quote) || bytes.ContainsRune(p.sign, char) {
+		return badSign
+	}
+	p.separate(p.char[:utf8.EncodeRune(p.char[:], char)])
+	return nil
+}
+
+// numbered returns the character with a number such as x5E or 0x5e, RuneError if it
+// is none. Number 0 is none.
+func numbered(text []byte) rune {
+	digits := bytes.TrimPrefix(text, []byte("0"))
+	if len(digits) < 2 || digits[0] != 'x' && digits[0] != 'X' {
+		return utf8.RuneError
+	}
+	number, err := strconv.ParseUint(string(digits[1:]), 16, 32)
+	if err != nil || number == 0 || !utf8.ValidRune(rune(min(number, utf8.MaxRune+1))) {
+		return utf8.RuneError
+	}
+	return rune(number)
 }
 
 var textTrue = []byte("true")

@@ -69,6 +69,45 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+func TestProcess_ARecordNamesItsSeparator(t *testing.T) {
+	p := newProcessor(t, Config{Field: "kv", SeparatorField: "by", Quote: "none", PairSeparator: "\t"})
+	for _, c := range []struct{ by, text, want string }{
+		{"^", "a=1 2^b=3", "a=1 2|b=3"},
+		{"x5e", "a=1 2^b=3", "a=1 2|b=3"},
+		{"0x5E", "a=1^b=3", "a=1|b=3"},
+		{"x09", "a=1 2\tb=3", "a=1 2|b=3"},
+		{"\t", "a=1 2\tb=3", "a=1 2|b=3"},
+		{"", "a=1 2\tb=3", "a=1 2|b=3"},
+		{"-", "a=1 2\tb=3", "a=1 2\tb=3"},
+		{"¦", "a=1¦b=3", "a=1|b=3"},
+		{"xa6", "a=1¦b=3", "a=1|b=3"},
+		{" ", "a=1  b=3", "a=1|b=3"},
+		{"x", "axb=3", "a=true|b=3"},
+		{"=", "a=1", "fail"},
+		{"x3d", "a=1", "fail"},
+		{"xyz", "a=1", "fail"},
+		{"x0", "a=1", "fail"},
+		{"^^", "a=1", "fail"},
+		{"x110000", "a=1", "fail"},
+		{"0x", "a=1", "fail"},
+		{"\xff", "a=1", "fail"},
+		{"xd800", "a=1", "fail"},
+	} {
+		b := record.Get(&record.Origin{})
+		specimen.Add(b, "line", "by", c.by, "kv", c.text)
+		specimen.Add(b, "line", "kv", "c=1 2\td=3")
+		require.NoError(t, p.Process(t.Context(), b))
+		got := specimen.Show(&b.Records[0])
+		if c.want == "fail" {
+			require.Contains(t, got, "__error__=keyvalue: the separator field is neither", "%q", c.by)
+		} else {
+			require.Equal(t, c.want, got, "%q", c.by)
+		}
+		require.Equal(t, "c=1 2|d=3", specimen.Show(&b.Records[1]), "a record without the field")
+		b.Release()
+	}
+}
+
 func TestProcess_OtherFieldsAndFailedRecords(t *testing.T) {
 	p := newProcessor(t, Config{Field: "kv"})
 	b := record.Get(&record.Origin{})
@@ -92,6 +131,10 @@ func TestValidate_ReportsEveryFault(t *testing.T) {
 	keys = nil
 	(&Config{Field: "f", PairSeparator: `"`, KeyValueSeparator: `"`}).Validate(report)
 	require.Equal(t, []string{"key_value_separator", "quote"}, keys)
+	keys = nil
+	(&Config{Field: "f", PairSeparator: " ", KeyValueSeparator: "=", SeparatorField: "f"}).Validate(report)
+	(&Config{Field: "f", PairSeparator: " ", KeyValueSeparator: "=", SeparatorField: "s", Quote: "none", Values: "open"}).Validate(report)
+	require.Equal(t, []string{"separator_field", "separator_field"}, keys)
 	keys = nil
 	(&Config{Field: "f", PairSeparator: ";", KeyValueSeparator: "=", Quote: "none", Values: "open"}).Validate(report)
 	(&Config{Field: "f", PairSeparator: " ", KeyValueSeparator: "=", Quote: `"`, Values: "open"}).Validate(report)
@@ -193,6 +236,12 @@ func FuzzProcess(f *testing.F) {
 		b := record.Get(&record.Origin{})
 		defer b.Release()
 		r := b.Add([]byte(text))
+		if sep, err := New(Config{Field: "content", PairSeparator: " ", KeyValueSeparator: "=", SeparatorField: "by"}); err == nil {
+			named := record.Get(&record.Origin{})
+			specimen.Add(named, text, "by", pair, "content", text)
+			require.NoError(t, sep.Process(t.Context(), named))
+			named.Release()
+		}
 		require.NoError(t, p.Process(t.Context(), b))
 		if specimen.KeepsLine(t, r, text) {
 			return

@@ -177,3 +177,25 @@ func TestFolders_BelowAndMatch(t *testing.T) {
 		require.Equal(t, want, g.below(dir), dir)
 	}
 }
+
+// TestFolders_DeletedFilesOutliveAChangeOfTheInput, also while their folder is not
+// named again: it is gone.
+func TestFolders_DeletedFilesOutliveAChangeOfTheInput(t *testing.T) {
+	estate := &Estate{}
+	r := newRig(t, t.TempDir(), func(c *Config) {
+		c.Include, c.Keys, c.Start, c.Estate = nil, []string{testKey}, Start{Kind: StartBeginning}, estate
+	})
+	a := r.folder("a", "*.log")
+	r.set(a)
+	r.write("a/1.log", "one\n")
+	r.settle()
+	r.write("a/1.log", "two\n")
+	require.NoError(t, os.RemoveAll(r.path("a")))
+	r.restart() // before it was seen
+	r.set()
+	r.settle()
+	require.Equal(t, []string{"one", "two"}, r.got.order)
+	r.step(time.Minute)
+	r.settle()
+	require.Zero(t, r.tailer.Counters().LostBytes)
+}

@@ -159,7 +159,7 @@ func (r *roster) publish(changed bool) {
 	for _, key := range slices.Sorted(maps.Keys(r.places)) {
 		places = append(places, r.places[key])
 	}
-	keep := changed || r.unkept
+	keep, past := changed || r.unkept, slices.Clone(r.past)
 	r.mu.Unlock()
 	if changed || !r.looked {
 		var folders []tail.Folder
@@ -174,7 +174,7 @@ func (r *roster) publish(changed bool) {
 		return
 	}
 	r.unkept = false
-	if err := r.memory.keep(places); err != nil {
+	if err := r.memory.keep(append(places, past...)); err != nil {
 		r.unkept = true
 		if !r.forgetful {
 			r.log.WithError(err).Warn("what containers write before they end may not be found after a restart")
@@ -185,7 +185,7 @@ func (r *roster) publish(changed bool) {
 
 // recall begins with the folders that were followed before the agent was restarted.
 func (r *roster) recall() {
-	places, err := r.memory.recall()
+	places, past, err := r.memory.recall(time.Now())
 	if err != nil {
 		r.log.WithError(err).Warn("the files of containers that have ended meanwhile may not be found")
 	}
@@ -194,6 +194,7 @@ func (r *roster) recall() {
 	for _, p := range places {
 		r.places[p.key()] = p
 	}
+	r.past = append(r.past, past...)
 }
 
 // containers are those that are there.

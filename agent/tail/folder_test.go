@@ -104,6 +104,10 @@ func TestFolders_StartIsForThoseThatWereThere(t *testing.T) {
 	r.write("a/1.log", "more\n")
 	r.settle()
 	require.ElementsMatch(t, []string{"new", "later", "more"}, r.got.order)
+	r.set(a, b, r.folder("c", "*.log")) // another comes, and a file at the same time
+	r.write("a/4.log", "at the same time\n")
+	r.settle()
+	require.ElementsMatch(t, []string{"new", "later", "more", "at the same time"}, r.got.order)
 
 	// At the next start the key is known: what has appeared since is all read.
 	r.stop()
@@ -111,7 +115,7 @@ func TestFolders_StartIsForThoseThatWereThere(t *testing.T) {
 	r.begin()
 	r.set(a, b)
 	r.settle()
-	require.ElementsMatch(t, []string{"new", "later", "more", "while it was away"}, r.got.order)
+	require.ElementsMatch(t, []string{"new", "later", "more", "at the same time", "while it was away"}, r.got.order)
 }
 
 // TestFolders_LinksLeadNowhere: whoever writes into a sealed folder cannot make the
@@ -156,6 +160,42 @@ func TestFolders_LinksLeadNowhere(t *testing.T) {
 		require.NotContains(t, f.Path, "secret", "what lies outside is not even listed")
 	}
 	require.Equal(t, SealedLink, r.code("a"))
+}
+
+// TestFolders_HeldFilesAreThereWhenTheyAreLetGo, from where they were found on, and
+// also if they were deleted meanwhile.
+func TestFolders_HeldFilesAreThereWhenTheyAreLetGo(t *testing.T) {
+	r := folderRig(t, StartEnd)
+	a := r.folder("a", "*.log")
+	a.Early, a.Hold = true, true
+	r.write("a/1.log", "before\n")
+	r.set(a)
+	r.settle()
+	r.write("a/1.log", "one\n")
+	r.write("a/2.log", "two\n")
+	r.settle()
+	r.rename("a/1.log", "a/1.log.1")
+	r.write("a/1.log", "three\n")
+	r.settle()
+	require.NoError(t, os.Remove(r.path("a/2.log")))
+	r.step(time.Minute)
+	require.Empty(t, r.got.order)
+	a.Hold = false
+	r.set(a)
+	r.settle()
+	require.ElementsMatch(t, []string{"one", "two", "three"}, r.got.order)
+	require.Zero(t, r.tailer.Counters().LostBytes)
+
+	// Longer than deleted files are held open is not waited.
+	a.Hold = true
+	r.set(a)
+	r.write("a/4.log", "four\n")
+	r.settle()
+	require.NoError(t, os.Remove(r.path("a/4.log")))
+	r.step(2 * time.Second)
+	r.step(2 * time.Hour)
+	r.settle()
+	require.EqualValues(t, len("four\n"), r.tailer.Counters().LostBytes)
 }
 
 func TestFolders_Faults(t *testing.T) {

@@ -103,7 +103,7 @@ func (m *memory) keep(places []*place) error {
 	}
 	kept := remembrance{Of: m.of, Folders: []remembered{}}
 	for _, p := range places {
-		if !p.owner.selected {
+		if !p.owner.selected || p.folder.Hold {
 			continue
 		}
 		f := remembered{Dir: p.folder.Dir, Include: p.include, Exclude: p.folder.Exclude, Inside: p.inside, Key: p.folder.Key, Fields: [][2]string{}}

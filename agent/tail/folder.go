@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -28,6 +29,8 @@ type Folder struct {
 	// kernel are not relied on: older kernels give none of what is written through an
 	// overlay.
 	Sealed bool
+	// Hold has files of the folder found, opened and remembered, but not read.
+	Hold bool
 }
 
 // SetFolders makes list the folders that are followed beside those of
@@ -68,7 +71,7 @@ func (all *folderGlobs) add(f *Folder) error {
 			base, _ := doublestar.SplitPattern(filepath.ToSlash(p))
 			g := glob{
 				pattern: filepath.Join(f.Dir, p), dir: f.Dir, inner: p, base: filepath.Join(f.Dir, filepath.FromSlash(base)),
-				key: f.Key, early: f.Early, sealed: f.Sealed,
+				key: f.Key, early: f.Early, sealed: f.Sealed, hold: f.Hold,
 			}
 			if !strings.ContainsAny(p, `{\`) {
 				g.parts = strings.Split(p, string(filepath.Separator))
@@ -89,6 +92,17 @@ func (all *folderGlobs) add(f *Folder) error {
 	return nil
 }
 
+// settle ends the time of Start for those folders that were followed before.
+func (all *folderGlobs) settle(before []glob) {
+	known := map[string]bool{}
+	for i := range before {
+		known[before[i].pattern] = true
+	}
+	for i := range all.include {
+		all.include[i].early = all.include[i].early && !known[all.include[i].pattern]
+	}
+}
+
 // takeFolders goes over to the folders that were set last.
 func (t *Tailer) takeFolders() {
 	t.reportMu.Lock()
@@ -98,6 +112,8 @@ func (t *Tailer) takeFolders() {
 	if set == nil {
 		return
 	}
+	t.holding = slices.ContainsFunc(set.include, func(g glob) bool { return g.hold })
+	set.settle(t.patterns.include[t.fixed.include:])
 	fixed := t.patterns
 	t.patterns.include = append(fixed.include[:t.fixed.include:t.fixed.include], set.include...)
 	t.patterns.exclude = append(fixed.exclude[:t.fixed.exclude:t.fixed.exclude], set.exclude...)
@@ -132,6 +148,11 @@ func (p *Patterns) seals(path string) bool {
 		}
 	}
 	return false
+}
+
+// holds reports whether a file is not to be read yet.
+func (t *Tailer) holds(g *generation) bool {
+	return t.holding && slices.ContainsFunc(t.patterns.include, func(p glob) bool { return p.hold && p.match(g.family) })
 }
 
 // settled ends the time in which Start is for the files of early folders.

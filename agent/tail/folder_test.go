@@ -104,6 +104,10 @@ func TestFolders_StartIsForThoseThatWereThere(t *testing.T) {
 	r.write("a/1.log", "more\n")
 	r.settle()
 	require.ElementsMatch(t, []string{"new", "later", "more"}, r.got.order)
+	r.set(a, b, r.folder("c", "*.log")) // another comes, and a file at the same time
+	r.write("a/4.log", "at the same time\n")
+	r.settle()
+	require.ElementsMatch(t, []string{"new", "later", "more", "at the same time"}, r.got.order)
 
 	// At the next start the key is known: what has appeared since is all read.
 	r.stop()
@@ -111,7 +115,7 @@ func TestFolders_StartIsForThoseThatWereThere(t *testing.T) {
 	r.begin()
 	r.set(a, b)
 	r.settle()
-	require.ElementsMatch(t, []string{"new", "later", "more", "while it was away"}, r.got.order)
+	require.ElementsMatch(t, []string{"new", "later", "more", "at the same time", "while it was away"}, r.got.order)
 }
 
 // TestFolders_LinksLeadNowhere: whoever writes into a sealed folder cannot make the
@@ -158,6 +162,42 @@ func TestFolders_LinksLeadNowhere(t *testing.T) {
 	require.Equal(t, SealedLink, r.code("a"))
 }
 
+// TestFolders_HeldFilesAreThereWhenTheyAreLetGo, from where they were found on, and
+// also if they were deleted meanwhile.
+func TestFolders_HeldFilesAreThereWhenTheyAreLetGo(t *testing.T) {
+	r := folderRig(t, StartEnd)
+	a := r.folder("a", "*.log")
+	a.Early, a.Hold = true, true
+	r.write("a/1.log", "before\n")
+	r.set(a)
+	r.settle()
+	r.write("a/1.log", "one\n")
+	r.write("a/2.log", "two\n")
+	r.settle()
+	r.rename("a/1.log", "a/1.log.1")
+	r.write("a/1.log", "three\n")
+	r.settle()
+	require.NoError(t, os.Remove(r.path("a/2.log")))
+	r.step(time.Minute)
+	require.Empty(t, r.got.order)
+	a.Hold = false
+	r.set(a)
+	r.settle()
+	require.ElementsMatch(t, []string{"one", "two", "three"}, r.got.order)
+	require.Zero(t, r.tailer.Counters().LostBytes)
+
+	// Longer than deleted files are held open is not waited.
+	a.Hold = true
+	r.set(a)
+	r.write("a/4.log", "four\n")
+	r.settle()
+	require.NoError(t, os.Remove(r.path("a/4.log")))
+	r.step(2 * time.Second)
+	r.step(2 * time.Hour)
+	r.settle()
+	require.EqualValues(t, len("four\n"), r.tailer.Counters().LostBytes)
+}
+
 func TestFolders_Faults(t *testing.T) {
 	r := folderRig(t, StartBeginning)
 	for _, f := range []Folder{{Dir: "a", Include: []string{"*"}}, {Dir: "/a/", Include: []string{"*"}}, {Dir: "/a", Include: []string{"["}}, {Dir: "/a", Exclude: []string{"/x"}}} {
@@ -176,4 +216,26 @@ func TestFolders_BelowAndMatch(t *testing.T) {
 	for dir, want := range map[string]bool{"/v/a*/log": true, "/v/a*/log/1": true, "/v/a*/log/1/2": false, "/v/a*/no": false, "/v/ab/log": false} {
 		require.Equal(t, want, g.below(dir), dir)
 	}
+}
+
+// TestFolders_DeletedFilesOutliveAChangeOfTheInput, also while their folder is not
+// named again: it is gone.
+func TestFolders_DeletedFilesOutliveAChangeOfTheInput(t *testing.T) {
+	estate := &Estate{}
+	r := newRig(t, t.TempDir(), func(c *Config) {
+		c.Include, c.Keys, c.Start, c.Estate = nil, []string{testKey}, Start{Kind: StartBeginning}, estate
+	})
+	a := r.folder("a", "*.log")
+	r.set(a)
+	r.write("a/1.log", "one\n")
+	r.settle()
+	r.write("a/1.log", "two\n")
+	require.NoError(t, os.RemoveAll(r.path("a")))
+	r.restart() // before it was seen
+	r.set()
+	r.settle()
+	require.Equal(t, []string{"one", "two"}, r.got.order)
+	r.step(time.Minute)
+	r.settle()
+	require.Zero(t, r.tailer.Counters().LostBytes)
 }

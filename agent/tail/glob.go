@@ -18,6 +18,7 @@ type glob struct {
 	dir, inner    string // its path, and the pattern below it; parts are those of inner
 	key           string // what it is remembered by
 	early, sealed bool
+	hold          bool
 }
 
 func parseGlobs(patterns []string) ([]glob, error) {

@@ -96,6 +96,7 @@ type Tailer struct {
 	published   atomic.Pointer[Counters]
 	since       map[string]int64               // by pattern: when it was first looked for
 	fixed       struct{ include, exclude int } // how many of the patterns are the configuration's
+	holding     bool                           // some folder is held
 	known       map[string]bool                // of config.Keys: those of an earlier start
 	running     atomic.Bool
 	looked      atomic.Bool

@@ -265,6 +265,9 @@ func (t *Tailer) queue(g *generation) bool {
 // waits. It reports false if that one cannot be read now; then g is planned again
 // in the next tick.
 func (t *Tailer) schedule(g *generation) bool {
+	if t.holds(g) {
+		return false
+	}
 	if older := g.older.Load(); older != nil && !older.drained.Load() && older.isIdle() {
 		switch {
 		case older.finished || older.fd < 0:

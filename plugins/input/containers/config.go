@@ -170,6 +170,17 @@ func (c *Config) selectsPod(m *Metadata) bool {
 	return pod.selects(m)
 }
 
+// maySelect reports whether containers of a pod can be to be read, whatever its labels
+// are.
+func (c *Config) maySelect(m *Metadata) bool {
+	pod := *c
+	pod.Labels, pod.ExcludeLabels = nil, nil
+	if m.Name == "" {
+		return pod.selectsPod(m)
+	}
+	return pod.selects(m)
+}
+
 // judge completes what is known of a container by what the settings say about it.
 func (c *Config) judge(m *Metadata) {
 	m.selected = c.selects(m)

@@ -163,14 +163,15 @@ func (in *Input) Run(ctx context.Context, emit pipeline.Emit) error {
 	if in.roster == nil {
 		return in.tailer.Run(ctx, &sink{in: in, emit: emit})
 	}
-	in.roster.recall()
-	in.roster.look(time.Now())
 	var group sync.WaitGroup
 	defer group.Wait()
-	group.Go(func() { in.roster.run(ctx) })
-	if in.roster.kube != nil {
-		group.Go(func() { in.roster.kube.run(ctx) })
+	if kube := in.roster.kube; kube != nil {
+		group.Go(func() { kube.run(ctx) })
+		kube.await(ctx) // what is not selected by its labels need not be opened
 	}
+	in.roster.recall()
+	in.roster.look(time.Now())
+	group.Go(func() { in.roster.run(ctx) })
 	if len(in.config.FilesInside) == 0 {
 		return in.tailer.Run(ctx, &sink{in: in, emit: emit})
 	}

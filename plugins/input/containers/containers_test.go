@@ -144,16 +144,17 @@ func (s *session) stop() {
 
 func run(t *testing.T, store *checkpoint.Store, c Config, closed bool) *session {
 	t.Helper()
-	return runIn(t, "", store, c, closed)
+	return runWith(t, Env{Checkpoints: store}, c, closed)
 }
 
-// runIn is run with a folder for what the input keeps.
-func runIn(t *testing.T, dir string, store *checkpoint.Store, c Config, closed bool) *session {
+// runWith is run with more of what the agent lends.
+func runWith(t *testing.T, env Env, c Config, closed bool) *session {
 	t.Helper()
 	c.Validate(func(key, problem string) { t.Errorf("%s %s", key, problem) })
 	log := logrus.New()
 	log.SetOutput(os.Stderr)
-	in, err := New(c, Env{Checkpoints: store, Pipeline: "p", Linger: 20 * time.Millisecond, SpoolDir: dir, Log: log})
+	env.Pipeline, env.Linger, env.Log = "p", 20*time.Millisecond, log
+	in, err := New(c, env)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &session{cancel: cancel, ended: make(chan struct{}), input: in, closed: closed, opened: make(chan struct{})}

@@ -309,7 +309,7 @@ func TestFilesInside_AContainerThatEndedWhileTheAgentWasAway(t *testing.T) {
 	text, want := numbered("job", 0, 1000)
 	job.append("/opt/a.log", text)
 	store := openStore(t, state)
-	s := runIn(t, state, store, c, false)
+	s := runWith(t, Env{Checkpoints: store, SpoolDir: state}, c, false)
 	s.waitFor(t, len(want))
 	s.stop()
 	require.NoError(t, store.Close())
@@ -321,7 +321,7 @@ func TestFilesInside_AContainerThatEndedWhileTheAgentWasAway(t *testing.T) {
 	job.kill()
 	require.NoError(t, os.RemoveAll(h.path(fmt.Sprintf("/proc/%d", job.pid()))))
 	store = openStore(t, state)
-	s = runIn(t, state, store, c, false)
+	s = runWith(t, Env{Checkpoints: store, SpoolDir: state}, c, false)
 	s.waitFor(t, 2*len(more))
 	require.Equal(t, "job", s.find("late line 000000")["k8s.container.name"])
 	require.NotEmpty(t, s.find("late line 000999")["log.file.path"])
@@ -331,23 +331,53 @@ func TestFilesInside_AContainerThatEndedWhileTheAgentWasAway(t *testing.T) {
 	other := c
 	other.ExcludeNames = []string{"job"}
 	m := newMemory(state, "p", &other)
-	places, err := m.recall()
+	places, past, err := m.recall(time.Now())
 	require.NoError(t, err)
-	require.Empty(t, places)
-	// When the container is removed, nothing is remembered.
+	require.Empty(t, append(places, past...))
+	// When the container is removed, its files may be open still.
 	m = newMemory(state, "p", &c)
-	places, err = m.recall()
+	places, past, err = m.recall(time.Now())
 	require.NoError(t, err)
 	require.Len(t, places, 1)
+	require.Empty(t, past)
 	require.NoError(t, os.RemoveAll(h.path("/var/lib/containerd")))
-	places, err = m.recall()
+	places, past, err = m.recall(time.Now())
 	require.NoError(t, err)
 	require.Empty(t, places)
+	require.Len(t, past, 1)
 	// What was damaged is not used.
 	require.NoError(t, os.WriteFile(m.file, []byte("{"), 0o600))
-	_, err = m.recall()
+	_, _, err = m.recall(time.Now())
 	require.ErrorContains(t, err, "cannot read which folders")
 	require.NoError(t, store.Close())
+}
+
+// TestFilesInside_AChangeOfTheConfigurationLosesNothing of a container that was removed
+// before its lines were taken, and they are still known as its lines.
+func TestFilesInside_AChangeOfTheConfigurationLosesNothing(t *testing.T) {
+	h := newHost(t)
+	c := defaults(func(c *Config) {
+		c.HostRoot, c.Pods, c.Docker, c.FilesInside = h.root, "", dockerData+"/containers", []string{"/log/*.log"}
+	})
+	state := t.TempDir()
+	env := Env{Checkpoints: openStore(t, state), SpoolDir: state, Estate: &tail.Estate{}}
+	s := runWith(t, env, c, true)
+	job := h.docker("aa", "job", nil, nil)
+	text, want := numbered("job", 0, 30_000) // more than a batch
+	job.append("/log/a.log", text)
+	s.waitForFile(t, "/a.log")
+	h.remove(job, "aa")
+	eventually(t, func() bool {
+		s.input.roster.mu.Lock()
+		defer s.input.roster.mu.Unlock()
+		return len(s.input.roster.places) == 0
+	}, "it is noticed")
+	s.stop()
+	s = runWith(t, env, c, false)
+	defer s.stop()
+	s.waitFor(t, len(want))
+	require.Equal(t, want, s.all())
+	require.Equal(t, "job", s.find(want[len(want)-1])["container.name"])
 }
 
 // FuzzMemory: whatever the file has, what comes of it can be kept again.

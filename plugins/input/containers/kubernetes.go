@@ -82,6 +82,8 @@ type podWatch struct {
 	changed  chan struct{} // holds 1: there is something new
 	pause    time.Duration // pauseMin, but in tests
 	version  string        // up to which changes are known
+	listed   chan struct{} // closed when all pods were listed for the first time
+	first    sync.Once     // closes it
 
 	mu       sync.Mutex
 	pods     map[string]*podObject // by each of their uids
@@ -92,7 +94,7 @@ type podWatch struct {
 
 func newPodWatch(k Kubernetes, log logrus.FieldLogger) *podWatch {
 	return &podWatch{
-		settings: k, log: log, changed: make(chan struct{}, 1), pause: pauseMin,
+		settings: k, log: log, changed: make(chan struct{}, 1), listed: make(chan struct{}), pause: pauseMin,
 		pods: map[string]*podObject{}, departed: map[string]time.Time{},
 	}
 }
@@ -255,8 +257,20 @@ func (w *podWatch) list(ctx context.Context, client *transport.Client) error {
 		delete(w.departed, uid)
 	}
 	w.mu.Unlock()
+	w.first.Do(func() { close(w.listed) })
 	w.tell()
 	return nil
+}
+
+// await waits until the pods were listed, for as long as files may wait for that.
+func (w *podWatch) await(ctx context.Context) {
+	timer := time.NewTimer(w.settings.Wait)
+	defer timer.Stop()
+	select {
+	case <-w.listed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // watch learns the changes until the server ends that, or it fails.

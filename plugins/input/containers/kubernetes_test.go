@@ -410,6 +410,40 @@ func TestRun_LabelsOfPodsSelectAndDescribe(t *testing.T) {
 	require.NoError(t, store.Close())
 }
 
+// TestRun_AFileThatWaitsIsHeld: what a pod logs before its labels are known is read when
+// they are, also if its folder is gone by then; start_at is where the file was when it
+// was found.
+func TestRun_AFileThatWaitsIsHeld(t *testing.T) {
+	a, pods := newAPIServer(t), t.TempDir()
+	a.start()
+	cart, other := podLog(t, pods, "cart", "uid-1"), podLog(t, pods, "other", "uid-2")
+	cart.write(10)
+	c := defaults(func(c *Config) {
+		c.Pods, c.Docker, c.Labels, c.Kubernetes = pods, "", map[string]string{"app": "cart"}, a.settings(nil)
+	})
+	s := run(t, openStore(t, t.TempDir()), c, false)
+	defer s.stop()
+	cart.write(10)
+	other.write(10)
+	for _, name := range []string{"cart_uid-1/app/0.log", "other_uid-2/app/0.log"} {
+		s.waitForFile(t, name)
+	}
+	for _, k := range []*kubelet{cart, other} {
+		require.NoError(t, os.RemoveAll(filepath.Dir(k.dir)))
+	}
+	require.Zero(t, s.count())
+	a.put("uid-1", "cart", map[string]string{"app": "cart"}, nil)
+	a.put("uid-2", "other", map[string]string{"app": "other"}, nil)
+	s.waitFor(t, 10)
+	require.Equal(t, cart.want()[10:], s.all())
+	eventually(t, func() bool {
+		return slices.ContainsFunc(s.input.Status(), func(f tail.FileStatus) bool {
+			return f.Framed == 10 && strings.Contains(f.Path, "other") && f.Acked == f.Size
+		})
+	}, "the other is read over")
+	require.Equal(t, 10, s.count())
+}
+
 // TestRun_AnAPIServerThatIsAway holds nothing up for longer than it may: without a
 // selection by labels, lines go without labels; with one, the files wait.
 func TestRun_AnAPIServerThatIsAway(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/internal/durable"
@@ -50,26 +51,29 @@ func newMemory(dir, pipeline string, c *Config) memory {
 	return memory{file: filepath.Join(dir, "containers-"+url.PathEscape(pipeline)+".json"), of: hex.EncodeToString(sum[:])}
 }
 
-// recall returns the folders that are still there. Those that were selected by other
-// settings are forgotten.
-func (m *memory) recall() (places []*place, err error) {
+// recall returns the folders that are still there, and those that are gone, of which
+// files may be open still. Those that were selected by other settings are forgotten.
+func (m *memory) recall(now time.Time) (places, past []*place, err error) {
 	if m.file == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	text, err := os.ReadFile(m.file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read which folders containers had: %w", err)
+		return nil, nil, fmt.Errorf("cannot read which folders containers had: %w", err)
 	}
 	all, err := m.parse(text)
 	for _, p := range all {
 		if _, err := os.Lstat(p.folder.Dir); err == nil {
 			places = append(places, p)
+			continue
 		}
+		p.gone = now
+		past = append(past, p)
 	}
-	return places, err
+	return places, past, err
 }
 
 func (m *memory) parse(text []byte) (places []*place, err error) {
@@ -99,7 +103,7 @@ func (m *memory) keep(places []*place) error {
 	}
 	kept := remembrance{Of: m.of, Folders: []remembered{}}
 	for _, p := range places {
-		if !p.owner.selected {
+		if !p.owner.selected || p.folder.Hold {
 			continue
 		}
 		f := remembered{Dir: p.folder.Dir, Include: p.include, Exclude: p.folder.Exclude, Inside: p.inside, Key: p.folder.Key, Fields: [][2]string{}}

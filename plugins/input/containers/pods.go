@@ -34,26 +34,29 @@ func (r *roster) podFolders(now time.Time) (list []*container) {
 		c := r.podded[e.Name()]
 		if c == nil {
 			m := Metadata{Namespace: parts[0], Pod: parts[1], UID: parts[2]}
-			m.selected = r.config.selectsPod(&m)
+			m.selected = r.config.maySelect(&m)
 			c = &container{meta: &m, dir: filepath.Join(dir, e.Name()), early: !r.looked, seen: now}
 		}
 		there[e.Name()] = c
 		list = append(list, c)
 	}
+	list = append(list, r.retain(there, now)...)
 	r.podded = there
 	return list
 }
 
-// ready completes those of pods by what the API server tells of them, and leaves out
-// those that wait for it.
-func (r *roster) ready(all []*container, now time.Time) (list []*container) {
+// ready completes those of pods by what the API server tells of them. The files of
+// those that wait for it are held: they are found and opened, but not read.
+func (r *roster) ready(all []*container, now time.Time) []*container {
 	if r.kube == nil {
 		return all
 	}
 	waiting := map[string]tail.FileStatus{}
 	for _, c := range all {
-		if c.meta.Docker || r.complete(c, now) {
-			list = append(list, c)
+		if c.meta.Docker {
+			continue
+		}
+		if c.hold = !r.complete(c, now); !c.hold || !c.meta.selected {
 			continue
 		}
 		file := c.dir
@@ -66,14 +69,24 @@ func (r *roster) ready(all []*container, now time.Time) (list []*container) {
 		}
 	}
 	r.mu.Lock()
-	before := r.waiting
 	r.waiting = waiting
 	r.mu.Unlock()
-	for file := range before {
-		if _, ok := waiting[file]; !ok && filepath.IsAbs(file) {
-			if _, err := os.Stat(file); err != nil {
-				r.log.WithField("path", file).Warn("a pod was removed before its labels were known: its logs were not read")
-			}
+	return all
+}
+
+// retain keeps those of the last look that are gone and wait for labels, as long as
+// their files are held open.
+func (r *roster) retain(there map[string]*container, now time.Time) (list []*container) {
+	for name, c := range r.podded {
+		if there[name] != nil || !c.hold {
+			continue
+		}
+		if c.ended.IsZero() {
+			c.ended = now
+		}
+		if now.Sub(c.ended) < r.config.DeletedReleaseAfter+pastFor {
+			there[name] = c
+			list = append(list, c)
 		}
 	}
 	return list
@@ -113,7 +126,10 @@ func (r *roster) podContainers(but map[string]bool, now time.Time) (list []*cont
 	found, err := r.processes.scan()
 	r.fail(r.processes.dir, err)
 	asked, there := false, map[string]*container{}
-	defer func() { r.podded = there }()
+	defer func() {
+		list = append(list, r.retain(there, now)...)
+		r.podded = there
+	}()
 	for id, p := range found {
 		if but[id] || p.name == "" {
 			continue // its pod's sandbox
@@ -134,6 +150,7 @@ func (r *roster) podContainers(but map[string]bool, now time.Time) (list []*cont
 		m := Metadata{Namespace: names[0], Pod: names[1], UID: p.uid, Name: p.name, ID: id}
 		m.Restarts = r.restarts(&m)
 		r.config.judge(&m)
+		m.selected = m.selected || r.kube != nil && r.config.maySelect(&m)
 		there[id] = &container{meta: &m, mounts: p.mounts, early: !r.looked, seen: now, found: map[string]string{}}
 		list = append(list, there[id])
 	}

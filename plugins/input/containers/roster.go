@@ -33,6 +33,8 @@ type container struct {
 	early  bool              // it was there at the first look
 	seen   time.Time         // when it was found
 	bare   bool              // it goes without the labels of its pod
+	hold   bool              // it waits for them
+	ended  time.Time         // when it was found to be gone, and still waits
 }
 
 // place is a folder of the host in which files of a container lie.
@@ -159,7 +161,7 @@ func (r *roster) publish(changed bool) {
 	for _, key := range slices.Sorted(maps.Keys(r.places)) {
 		places = append(places, r.places[key])
 	}
-	keep := changed || r.unkept
+	keep, past := changed || r.unkept, slices.Clone(r.past)
 	r.mu.Unlock()
 	if changed || !r.looked {
 		var folders []tail.Folder
@@ -174,7 +176,7 @@ func (r *roster) publish(changed bool) {
 		return
 	}
 	r.unkept = false
-	if err := r.memory.keep(places); err != nil {
+	if err := r.memory.keep(append(places, past...)); err != nil {
 		r.unkept = true
 		if !r.forgetful {
 			r.log.WithError(err).Warn("what containers write before they end may not be found after a restart")
@@ -185,7 +187,7 @@ func (r *roster) publish(changed bool) {
 
 // recall begins with the folders that were followed before the agent was restarted.
 func (r *roster) recall() {
-	places, err := r.memory.recall()
+	places, past, err := r.memory.recall(time.Now())
 	if err != nil {
 		r.log.WithError(err).Warn("the files of containers that have ended meanwhile may not be found")
 	}
@@ -194,6 +196,7 @@ func (r *roster) recall() {
 	for _, p := range places {
 		r.places[p.key()] = p
 	}
+	r.past = append(r.past, past...)
 }
 
 // containers are those that are there.
@@ -325,7 +328,7 @@ func (r *roster) docker(dir, id string) *docked {
 func (r *roster) placesOf(c *container) (places []*place) {
 	if c.dir != "" {
 		return []*place{{include: podFiles, owner: c.meta, folder: tail.Folder{
-			Dir: c.dir, Include: []string{podFiles}, Key: r.podKey(), Early: c.early,
+			Dir: c.dir, Include: []string{podFiles}, Key: r.podKey(), Early: c.early, Hold: c.hold,
 		}}}
 	}
 	for _, pattern := range r.config.FilesInside {
@@ -341,7 +344,7 @@ func (r *roster) placesOf(c *container) (places []*place) {
 			}
 			places = append(places, &place{
 				include: s.include, inside: s.inside, owner: c.meta,
-				folder: tail.Folder{Dir: dir, Include: []string{s.include}, Exclude: s.exclude, Key: keyOf(pattern), Early: c.early, Sealed: true},
+				folder: tail.Folder{Dir: dir, Include: []string{s.include}, Exclude: s.exclude, Key: keyOf(pattern), Early: c.early, Sealed: true, Hold: c.hold},
 			})
 		}
 	}
@@ -351,10 +354,10 @@ func (r *roster) placesOf(c *container) (places []*place) {
 // keyOf is what a pattern inside containers is remembered by.
 func keyOf(pattern string) string { return "inside " + pattern }
 
-// claim gives a place to its container, and reports whether it is new. One that
-// several have belongs to the first. What is not selected is followed only if it was
-// before.
-func (r *roster) claim(p *place, claimed map[string]bool) (added bool) {
+// claim gives a place to its container, and reports whether it is new, or held no
+// longer. One that several have belongs to the first. What is not selected is followed
+// only if it was before.
+func (r *roster) claim(p *place, claimed map[string]bool) (changed bool) {
 	key := p.key()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -364,13 +367,17 @@ func (r *roster) claim(p *place, claimed map[string]bool) (added bool) {
 		return false
 	case old == nil:
 		r.places[key] = p
-		added = true
+		changed = true
 	case old.owner != p.owner:
 		old.owner, old.inside = p.owner, p.inside
 		r.unkept = true
 	}
+	if old != nil && old.folder.Hold != p.folder.Hold {
+		old.folder.Hold = p.folder.Hold
+		changed = true
+	}
 	claimed[key] = true
-	return added
+	return changed
 }
 
 // pastFor is how long it is known whose a folder was, beyond the time that its files

@@ -55,8 +55,9 @@ type Stream struct {
 	life atomic.Pointer[life]
 	next atomic.Int64 // the place of the next record
 
-	given    atomic.Int64 // batches of which nothing was heard yet
-	returned atomic.Int64 // batches that came back unacknowledged
+	given    atomic.Int64  // batches of which nothing was heard yet
+	returned atomic.Int64  // batches that came back unacknowledged
+	back     chan struct{} // holds 1: a batch came back, whatever became of it
 }
 
 // life is a generation of a stream.
@@ -70,7 +71,7 @@ type life struct {
 func Open(c Config) (*Stream, error) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(c.Name))
-	s := &Stream{c: c}
+	s := &Stream{c: c, back: make(chan struct{}, 1)}
 	origin := record.Origin{Path: c.Name, Source: h.Sum64(), Ledger: &record.Ledger{}}
 	if c.Checkpoints == nil {
 		origin.Generation = newGeneration()
@@ -168,6 +169,34 @@ func (s *Stream) Waiting() int64 { return s.given.Load() }
 // Returned reports whether a batch came back unacknowledged since the last Rewind:
 // the source must be read again from the cursor.
 func (s *Stream) Returned() bool { return s.returned.Load() > 0 }
+
+// Settle waits until nothing is under way; the error is that of ctx. One goroutine at
+// a time may be in Settle or Pause.
+func (s *Stream) Settle(ctx context.Context) error {
+	for s.Waiting() > 0 {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-s.back:
+		}
+	}
+	return nil
+}
+
+// Pause waits for d, or until a batch was returned; the error is that of ctx.
+func (s *Stream) Pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for !s.Returned() && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+			return nil
+		case <-s.back:
+		}
+	}
+	return context.Cause(ctx)
+}
 
 // Status is what a stream says of itself.
 type Status struct {
@@ -318,6 +347,10 @@ func (b *Batcher) Flush(ctx context.Context, cursor []byte, done func(error)) er
 		}
 		ack(fine)
 		s.given.Add(-1)
+		select {
+		case s.back <- struct{}{}:
+		default: // it is told already
+		}
 		if done != nil {
 			done(err)
 		}

@@ -52,7 +52,6 @@ type Input struct {
 	tables   string
 	stream   atomic.Pointer[intake.Stream]
 	failure  atomic.Pointer[string]
-	acked    chan struct{} // told of each batch that comes back
 
 	batcher  *intake.Batcher
 	position *position // behind the last record that was added
@@ -63,7 +62,7 @@ type Input struct {
 
 // New returns an input. It connects to nothing before Run.
 func New(c Config, env Env) (*Input, error) {
-	in := &Input{c: c, env: env, serverID: c.ServerID, tables: c.tables(), acked: make(chan struct{}, 1)}
+	in := &Input{c: c, env: env, serverID: c.ServerID, tables: c.tables()}
 	if in.serverID == 0 { // the upper half, where people put none
 		var random [4]byte
 		_, _ = rand.Read(random[:]) // never fails
@@ -106,8 +105,8 @@ func (in *Input) Run(ctx context.Context, emit pipeline.Emit) error {
 			return context.Cause(ctx)
 		}
 		if s.Returned() {
-			if !in.settle(ctx, s) {
-				return context.Cause(ctx)
+			if err := s.Settle(ctx); err != nil {
+				return err
 			}
 			if err := in.rewind(s); err != nil {
 				return err
@@ -178,29 +177,12 @@ func (in *Input) rewind(s *intake.Stream) error {
 	return nil
 }
 
-// settle waits until nothing is under way.
-func (in *Input) settle(ctx context.Context, s *intake.Stream) bool {
-	for s.Waiting() > 0 {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-in.acked:
-		}
-	}
-	return true
-}
-
 // flush gives on what waits.
 func (in *Input) flush(ctx context.Context) error {
 	if in.batcher.Records() == 0 {
 		return nil
 	}
-	return in.batcher.Flush(ctx, in.position.encode(in.tables), func(error) {
-		select {
-		case in.acked <- struct{}{}:
-		default: // it is told already
-		}
-	})
+	return in.batcher.Flush(ctx, in.position.encode(in.tables), nil)
 }
 
 // failed sees to the end of a session: it waits, and chooses the host for the next.
@@ -223,26 +205,7 @@ func (in *Input) failed(ctx context.Context, s *intake.Stream, err error) error 
 	}
 	in.report(err)
 	in.host = (in.host + 1) % len(in.c.Hosts)
-	if !in.wait(ctx, s, pause) {
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-// wait waits for d, or until a batch is returned; it is false when ctx has ended.
-func (in *Input) wait(ctx context.Context, s *intake.Stream, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	for !s.Returned() {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-t.C:
-			return true
-		case <-in.acked:
-		}
-	}
-	return ctx.Err() == nil
+	return s.Pause(ctx, pause)
 }
 
 // purgedPause is how often a server is asked again that has purged what comes next:
@@ -268,8 +231,8 @@ func (in *Input) restart(ctx context.Context, s *intake.Stream, reason error) (d
 		in.report(errors.Join(reason, err))
 		return false, nil
 	}
-	if !in.settle(ctx, s) {
-		return false, context.Cause(ctx)
+	if err := s.Settle(ctx); err != nil {
+		return false, err
 	}
 	st := s.Status()
 	if err := s.Restart(p.encode(in.tables)); err != nil {

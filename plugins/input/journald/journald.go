@@ -49,7 +49,6 @@ type Input struct {
 	ready   atomic.Bool
 	dropped atomic.Int64
 	failure atomic.Pointer[string]
-	acked   chan struct{} // holds 1: a batch has come back
 	batcher *intake.Batcher
 }
 
@@ -72,7 +71,7 @@ const (
 
 // New returns an input. It starts nothing before Run.
 func New(c Config, env Env) *Input {
-	in := &Input{c: c, env: env, acked: make(chan struct{}, 1)}
+	in := &Input{c: c, env: env}
 	if in.entries.all = c.all(); !in.entries.all {
 		in.entries.fields = c.Fields
 	}
@@ -115,12 +114,8 @@ func (in *Input) Run(ctx context.Context, emit pipeline.Emit) error {
 // readOn reads from what was acknowledged, until journalctl ends or a batch was
 // returned; the error is nil then.
 func (in *Input) readOn(ctx context.Context, s *intake.Stream) error {
-	for s.Waiting() > 0 {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-in.acked:
-		}
+	if err := s.Settle(ctx); err != nil {
+		return err
 	}
 	at := string(s.Rewind())
 	if at == atEnd {
@@ -247,12 +242,7 @@ func (in *Input) read(ctx context.Context, s *intake.Stream, out *os.File) error
 }
 
 func (in *Input) flush(ctx context.Context) error {
-	return in.batcher.Flush(ctx, bytes.Clone(in.entries.cursor), func(error) {
-		select {
-		case in.acked <- struct{}{}:
-		default: // it is told already
-		}
-	})
+	return in.batcher.Flush(ctx, bytes.Clone(in.entries.cursor), nil)
 }
 
 // explain says why journalctl has ended, and what to do.

@@ -46,7 +46,6 @@ type Input struct {
 	db      *sql.DB
 	stream  atomic.Pointer[intake.Stream]
 	failure atomic.Pointer[string]
-	acked   chan struct{} // told of each batch that comes back
 
 	batcher  *intake.Batcher
 	position *position // of the last row that was added
@@ -54,7 +53,7 @@ type Input struct {
 
 // New returns an input. It connects to nothing before Run.
 func New(c Config, env Env) (*Input, error) {
-	in := &Input{c: c, env: env, acked: make(chan struct{}, 1)}
+	in := &Input{c: c, env: env}
 	var err error
 	in.db, err = c.Open(mysqlserver.Target{Address: c.Address, Database: c.Database, Session: map[string]string{"time_zone": "'" + c.TimeZone + "'"}})
 	if err != nil {
@@ -93,46 +92,18 @@ func (in *Input) Run(ctx context.Context, emit pipeline.Emit) error {
 		} else {
 			backoff.Reset()
 		}
-		if !in.wait(ctx, s, pause) {
-			return context.Cause(ctx)
+		if err := s.Pause(ctx, pause); err != nil {
+			return err
 		}
 		if s.Returned() {
-			if !in.settle(ctx, s) {
-				return context.Cause(ctx)
+			if err := s.Settle(ctx); err != nil {
+				return err
 			}
 			if err := in.rewind(s); err != nil {
 				return err
 			}
 		}
 	}
-}
-
-// wait waits for d, or until a batch is returned; it is false when ctx has ended.
-func (in *Input) wait(ctx context.Context, s *intake.Stream, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	for !s.Returned() {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-t.C:
-			return true
-		case <-in.acked:
-		}
-	}
-	return ctx.Err() == nil
-}
-
-// settle waits until nothing is under way.
-func (in *Input) settle(ctx context.Context, s *intake.Stream) bool {
-	for s.Waiting() > 0 {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-in.acked:
-		}
-	}
-	return true
 }
 
 // rewind goes back to what was acknowledged. If other rows may come from there than
@@ -208,12 +179,7 @@ func (in *Input) read(ctx context.Context, s *intake.Stream) error {
 }
 
 func (in *Input) flush(ctx context.Context) error {
-	return in.batcher.Flush(ctx, in.position.encode(), func(error) {
-		select {
-		case in.acked <- struct{}{}:
-		default: // it is told already
-		}
-	})
+	return in.batcher.Flush(ctx, in.position.encode(), nil)
 }
 
 // page is the result of one query.

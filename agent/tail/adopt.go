@@ -171,6 +171,9 @@ func (t *Tailer) rejoin(g *generation, n *newcomer) bool {
 		return false
 	}
 	t.attach(g, n.dir, n.entry, n.path)
+	if g.finished && n.live() {
+		g.unfinish()
+	}
 	if !g.finished && !g.spooled && g.isIdle() {
 		g.fd, n.fd = n.fd, -1
 		g.atEnd = false
@@ -486,12 +489,21 @@ func (t *Tailer) resume(n *newcomer, src *checkpoint.Source) {
 	if e.Path != n.path || id != n.st.id {
 		g.edit(func(e *checkpoint.Entry) { e.Path, e.Dev, e.Ino = n.path, n.st.id.dev, n.st.id.ino })
 	}
-	if g.finished && e.Acked < n.st.size && !n.packed { // it has grown after all
-		g.finished = false
-		g.edit(func(e *checkpoint.Entry) { e.Finished = false })
+	if g.finished && (n.live() || e.Acked < n.st.size && !n.packed) { // it has grown after all
+		g.unfinish()
 	}
 	t.follow(g, n)
 	t.counters.Resumed++
+}
+
+// live reports whether n has the name that a program writes to: a copy that was moved
+// there, or a new file that looks like one, is kept open like any other.
+func (n *newcomer) live() bool { return !n.sibling && !n.packed }
+
+// unfinish lets what was a copy be read from where its original was.
+func (g *generation) unfinish() {
+	g.finished = false
+	g.edit(func(e *checkpoint.Entry) { e.Finished = false })
 }
 
 func (t *Tailer) dropOrphan(id identity, src *checkpoint.Source) {

@@ -209,3 +209,29 @@ func TestCopy_TruncatedBeforeTheFirstLookAtIt(t *testing.T) {
 	require.Equal(t, 1, strings.Count(got, "line 000001"), got)
 	require.Contains(t, got, "the next")
 }
+
+// TestCopy_IsKeptOpenWhereAProgramWrites: a copy that is moved to the name of its
+// original is a log file like any other. What is written to it is read even if it is
+// truncated before, and deleted right after.
+func TestCopy_IsKeptOpenWhereAProgramWrites(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		r := newRig(t, dirOf(t), nil)
+		r.write("app.log", lines(0, 20))
+		r.settle()
+		r.copy("app.log", "app.log.1")
+		r.settle()
+		r.remove("app.log")
+		r.rename("app.log.1", "app.log")
+		if restart {
+			r.restart()
+		}
+		r.settle()
+		r.wantLines(20)
+		r.truncate("app.log")
+		r.write("app.log", lines(20, 25))
+		r.remove("app.log")
+		r.settle()
+		r.wantLines(25)
+		r.stop()
+	}
+}

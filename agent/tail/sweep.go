@@ -316,8 +316,7 @@ func (t *Tailer) reopen(g *generation) {
 		return
 	}
 	if g.finished { // what was a copy is written to
-		g.finished = false
-		g.edit(func(e *checkpoint.Entry) { e.Finished = false })
+		g.unfinish()
 	}
 }
 

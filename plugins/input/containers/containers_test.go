@@ -19,6 +19,7 @@ import (
 
 	"github.com/wasmtail/wasmtail/agent/checkpoint"
 	"github.com/wasmtail/wasmtail/agent/pipeline"
+	"github.com/wasmtail/wasmtail/agent/tail"
 	"github.com/wasmtail/wasmtail/internal/durable"
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -135,6 +136,14 @@ func (s *session) waitFor(t *testing.T, n int) {
 		t.Logf("%+v", f)
 	}
 	t.FailNow()
+}
+
+// waitForFile waits until a file with a path that ends so is found.
+func (s *session) waitForFile(t *testing.T, end string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		return slices.ContainsFunc(s.input.Status(), func(f tail.FileStatus) bool { return strings.HasSuffix(f.Path, end) && f.Size > 0 })
+	}, 20*time.Second, 5*time.Millisecond)
 }
 
 func (s *session) stop() {

@@ -88,13 +88,6 @@ func numbered(what string, from, to int) (text string, lines []string) {
 	return strings.Join(lines, "\n") + "\n", lines
 }
 
-func (s *session) waitForFile(t *testing.T, end string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		return slices.ContainsFunc(s.input.Status(), func(f tail.FileStatus) bool { return strings.HasSuffix(f.Path, end) && f.Size > 0 })
-	}, 20*time.Second, 5*time.Millisecond)
-}
-
 // TestFilesInside_Docker: what a program writes in a container is read from the
 // overlay, a mounted folder, and a volume; rotation in the container is followed, and a
 // container that is removed loses no line.

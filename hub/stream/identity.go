@@ -31,6 +31,15 @@ type Identity struct {
 	Ends []int64
 }
 
+// kind tells what comes from one file from what comes from others, and of other clients
+// what goes to one log store.
+func (id *Identity) kind() string {
+	if id.Generation != "" {
+		return id.Agent + "/" + id.Generation
+	}
+	return id.Project + "/" + id.Logstore
+}
+
 // BatchID names the batch: agent/generation/start-end. Empty without a range.
 func (id *Identity) BatchID() string {
 	if !id.HasRange {

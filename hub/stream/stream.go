@@ -261,9 +261,9 @@ func (s *Stream) Publish(ctx context.Context, b *Batch) (repeat bool, err error)
 	if mid := id.messageID(); mid != "" {
 		opts = append(opts, jetstream.WithMsgID(mid))
 	}
-	s.door.enter(ctx)
+	kind := id.kind()
+	s.door.enter(ctx, kind)
 	s.o.step(stepPublish)
-	since := time.Now()
 	ack, err := s.bus.js.PublishMsg(ctx, m, opts...)
 	if err != nil {
 		if isFull(err) {
@@ -277,7 +277,7 @@ func (s *Stream) Publish(ctx context.Context, b *Batch) (repeat bool, err error)
 		s.stats.repeated.Add(1)
 		return true, nil
 	}
-	s.door.published(ack.Sequence, since)
+	s.door.published(visitor{seq: ack.Sequence, kind: kind, bytes: b.RawSize, since: time.Now()})
 	s.stats.published.Add(1)
 	s.stats.publishedBytes.Add(uint64(len(body)))
 	return false, nil

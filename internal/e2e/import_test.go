@@ -59,19 +59,7 @@ func TestImportOfHistory(t *testing.T) {
 	require.Equal(t, 6, strings.Count(plan.stdout, "import  "), plan.stdout)
 	require.Equal(t, w.lines-history, h.distinct(t, "store"), "the plan alone changes nothing")
 
-	args := []string{"import", "-c", a.config, "--yes", "--rate", "512KiB", "-o", "json", pattern}
-	for kill := range 2 {
-		p := start(t, nil, "wasmtail", args...)
-		before := h.distinct(t, "store")
-		p.eventually("it has brought something", func() bool { return h.distinct(t, "store") > before+1000 })
-		if kill == 0 {
-			busy := wasmtail(t, args...)
-			require.Equal(t, 75, busy.code, "two imports through one pipeline: %s", busy.stderr)
-			p.eventually("the agent shows it", func() bool { return strings.Contains(a.shown(t), ") running, at most 512 KiB/s") })
-		}
-		p.kill()
-		w.write(100)
-	}
+	args := []string{"import", "-c", a.config, "--yes", "--rate", "192KiB", "-o", "json", pattern}
 	p := start(t, nil, "wasmtail", args...)
 	before := h.distinct(t, "store")
 	p.eventually("it has brought something", func() bool { return h.distinct(t, "store") > before+500 })
@@ -79,6 +67,18 @@ func TestImportOfHistory(t *testing.T) {
 	<-p.done
 	require.Equal(t, 75, p.cmd.ProcessState.ExitCode())
 	require.Contains(t, a.shown(t), "the same command goes on")
+	for kill := range 2 {
+		p := start(t, nil, "wasmtail", args...)
+		before := h.distinct(t, "store")
+		p.eventually("it has brought something", func() bool { return h.distinct(t, "store") > before+1000 })
+		if kill == 0 {
+			busy := wasmtail(t, args...)
+			require.Equal(t, 75, busy.code, "two imports through one pipeline: %s", busy.stderr)
+			p.eventually("the agent shows it", func() bool { return strings.Contains(a.shown(t), ") running, at most 192 KiB/s") })
+		}
+		p.kill()
+		w.write(100)
+	}
 	done := wasmtail(t, "import", "-c", a.config, "--yes", pattern)
 	require.Zero(t, done.code, done.stderr)
 	require.Contains(t, done.stdout, "100 %")

@@ -92,7 +92,7 @@ func Dial(ctx context.Context, address string, a *mysqlserver.Account) (*Conn, e
 		return nil, fmt.Errorf("cannot connect: %w", err)
 	}
 	c := newConn(raw, a.Timeout)
-	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() }) // a deadline would be set anew for the next packet
 	l := login{c: c, user: a.User, password: password, secure: secure, private: mysqlserver.Network(address) == "unix"}
 	err = l.run(ctx)
 	if !stop() { // what was read or not does not count any more

@@ -13,6 +13,7 @@ import (
 // TestConformance_HoldsForTheExamples checks an example of each language, with the
 // lines of its own cases.
 func TestConformance_HoldsForTheExamples(t *testing.T) {
+	onlyInFull(t)
 	alone(t)
 	for _, example := range []string{"nginx/c", "logfmt/c", "pii/rust", "router/assemblyscript", "envelope/go", "javatrace/cpp"} {
 		t.Run(example, func(t *testing.T) {

@@ -81,6 +81,7 @@ func expectNginx(re *pattern.Regexp, at []int, line []byte) map[string]string {
 // TestNginx_ComesOutAsTheBuiltInRegexSays compares the examples with the built-in
 // matcher on lines of which a third are damaged.
 func TestNginx_ComesOutAsTheBuiltInRegexSays(t *testing.T) {
+	onlyInFull(t)
 	re, err := pattern.Compile(nginxExpr)
 	require.NoError(t, err)
 	at := make([]int, 0, 2*(re.NumSubexp()+1))

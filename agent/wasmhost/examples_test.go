@@ -14,6 +14,7 @@ const examplesDir = "../../wasm-examples"
 // TestExamples_GiveTheirGoldenRows builds every example and runs its cases: whole,
 // line by line, and in random parts. The languages of one example share them.
 func TestExamples_GiveTheirGoldenRows(t *testing.T) {
+	onlyInFull(t)
 	projects, err := filepath.Glob(filepath.Join(examplesDir, "*", "*", "parser.yaml"))
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(projects), 10)

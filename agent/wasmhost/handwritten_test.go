@@ -19,6 +19,7 @@ const handwrittenDir = "testdata/handwritten"
 var handwrittenLanguages = []string{"c", "cpp", "rust", "assemblyscript", "go"}
 
 func TestHandwritten_GivesTheGoldenRows(t *testing.T) {
+	onlyInFull(t)
 	alone(t)
 	cases, err := Cases(examplesDir + "/nginx/testdata")
 	require.NoError(t, err)
@@ -36,6 +37,7 @@ func TestHandwritten_GivesTheGoldenRows(t *testing.T) {
 // TestHandwritten_GivesTheRowsOfTheSDK compares the two on lines of which a third
 // are damaged, and so with another tail behind each line of a batch.
 func TestHandwritten_GivesTheRowsOfTheSDK(t *testing.T) {
+	onlyInFull(t)
 	alone(t)
 	for _, language := range handwrittenLanguages {
 		t.Run(language, func(t *testing.T) {

@@ -2,4 +2,8 @@
 
 package wasmhost
 
+import "testing"
+
 const slowly = 1
+
+func onlyInFull(testing.TB) {}

@@ -22,6 +22,7 @@ import (
 // 1,850 pages, and where a page fault is dear, as on some virtual machines, they alone
 // take that long. Beside other work it must take a sixth of what compiling takes there.
 func TestStart_TakesMillisecondsFromTheCache(t *testing.T) {
+	onlyInFull(t)
 	const most = 50 * time.Millisecond
 	for _, project := range []string{"nginx/c", "nginx/rust", "nginx/go"} {
 		path := module(t, examplesDir+"/"+project)

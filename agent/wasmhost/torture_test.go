@@ -46,6 +46,7 @@ func TestTorture_FindsRowsThatDependOnEarlierOnes(t *testing.T) {
 }
 
 func TestTorture_FindsNothingInAGoodModule(t *testing.T) {
+	onlyInFull(t)
 	first := tortured(t, `wt_put_int(r, 0, c.e - c.p);`)
 	require.Empty(t, first.Faults)
 	require.Equal(t, tortureLines, first.Lines)
@@ -67,6 +68,7 @@ func TestTorture_FindsMemoryThatGrows(t *testing.T) {
 }
 
 func TestTorture_LetsAJoinerHaveMoreThanABatch(t *testing.T) {
+	onlyInFull(t)
 	dir := t.TempDir()
 	source := `#include "wt.h"
 static void setup(wt_setup *s) { wt_name(s, "all", "1.0.0"); wt_field(s, "n", WT_INT, "lines"); wt_caps(s, WT_CAP_JOIN); }

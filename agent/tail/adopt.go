@@ -500,12 +500,6 @@ func (t *Tailer) resume(n *newcomer, src *checkpoint.Source) {
 // there, or a new file that looks like one, is kept open like any other.
 func (n *newcomer) live() bool { return !n.sibling && !n.packed }
 
-// unfinish lets what was a copy be read from where its original was.
-func (g *generation) unfinish() {
-	g.finished = false
-	g.edit(func(e *checkpoint.Entry) { e.Finished = false })
-}
-
 func (t *Tailer) dropOrphan(id identity, src *checkpoint.Source) {
 	list := t.orphans[id]
 	for i := range list {

@@ -202,6 +202,12 @@ func (g *generation) edit(change func(*checkpoint.Entry)) {
 	}
 }
 
+// unfinish lets what was a copy be read from where its original was.
+func (g *generation) unfinish() {
+	g.finished = false
+	g.edit(func(e *checkpoint.Entry) { e.Finished = false })
+}
+
 // takeOver makes g the generation of the open file of n.
 func (g *generation) takeOver(n *newcomer) {
 	g.fd, g.id, g.path = n.fd, n.st.id, n.path

@@ -254,8 +254,8 @@ func TestMetricsSayWhatHappened(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
 	lines := "1 one\n2 two\nnothing\n"
-	// The second pipeline has a module that is not there, and the third a server that
-	// is not: their metrics are.
+	// The second pipeline has a module that is not there, and the others servers that
+	// are not: their metrics are.
 	a := newAgent(t, h, fmt.Sprintf(regexPipeline, writeFile(t, "app.log", lines))+`  q:
     input: {type: files, include: [/nonexistent/*.log]}
     processors: [{type: wasm, module: /nonexistent/parser.wasm}]
@@ -263,6 +263,10 @@ func TestMetricsSayWhatHappened(t *testing.T) {
     logstore: store
   r:
     input: {type: mysql, address: "127.0.0.1:1", user: u, password: p, query: "SELECT * FROM t WHERE id > ? ORDER BY id LIMIT 10", checkpoint: {column: id}}
+    outputs: [hub]
+    logstore: store
+  s:
+    input: {type: containers, pods: /nonexistent, docker: "", kubernetes: {api: true, node: n, url: "http://127.0.0.1:1", token_file: "", ca_file: ""}}
     outputs: [hub]
     logstore: store
 modules: {development: true}

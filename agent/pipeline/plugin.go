@@ -6,6 +6,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/wasmtail/wasmtail/internal/record"
 )
@@ -48,6 +49,24 @@ type Delivery struct {
 // batch's source is full. On error (only that of ctx) the delivery was not
 // taken: batch and Done stay with the caller.
 type Emit func(ctx context.Context, d Delivery) error
+
+// Framed gives on a batch that was made of size bytes of its source, and accounts for
+// them in the ledger of its origin. acknowledged is told once, from any goroutine,
+// whether the bytes need not be read again; it must not block. On error, that of ctx,
+// the batch is released and nothing is accounted for: the bytes will be read again.
+func (emit Emit) Framed(ctx context.Context, b *record.Batch, size int64, acknowledged func(bool)) error {
+	records, framed := len(b.Records)+b.Filtered, &b.Origin.Ledger.Framed
+	framed.Add(records, size)
+	err := emit(ctx, Delivery{Batch: b, Done: func(err error) {
+		acknowledged(err == nil || errors.Is(err, ErrRejected))
+	}})
+	if err != nil {
+		b.Release()
+		framed.Add(-records, -size)
+		return fmt.Errorf("cannot emit a batch: %w", err)
+	}
+	return nil
+}
 
 // Input produces deliveries until ctx ends. Run waits for all it started.
 type Input interface {

@@ -20,7 +20,6 @@ package containers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -225,17 +224,7 @@ func (s *sink) Lines(ctx context.Context, l *tail.Lines, done func(acknowledged 
 	for i := range l.Lines {
 		u.line(&l.Lines[i])
 	}
-	records := len(b.Records) + b.Filtered
-	l.Origin.Ledger.Framed.Add(records, u.size)
-	err := s.emit(ctx, pipeline.Delivery{Batch: b, Done: func(err error) {
-		done(err == nil || errors.Is(err, pipeline.ErrRejected))
-	}})
-	if err != nil {
-		b.Release()
-		l.Origin.Ledger.Framed.Add(-records, -u.size) // it will be read again
-		return fmt.Errorf("cannot emit a batch: %w", err)
-	}
-	return nil
+	return s.emit.Framed(ctx, b, u.size, done)
 }
 
 // Once makes batches of a stream just as a log file with that content would give
@@ -285,17 +274,7 @@ func (s *insideSink) Lines(ctx context.Context, l *tail.Lines, done func(acknowl
 			tell(b, owner.fields)
 		}
 	}
-	records := len(l.Lines)
-	l.Origin.Ledger.Framed.Add(records, size)
-	err := s.emit(ctx, pipeline.Delivery{Batch: b, Done: func(err error) {
-		done(err == nil || errors.Is(err, pipeline.ErrRejected))
-	}})
-	if err != nil {
-		b.Release()
-		l.Origin.Ledger.Framed.Add(-records, -size) // it will be read again
-		return fmt.Errorf("cannot emit a batch: %w", err)
-	}
-	return nil
+	return s.emit.Framed(ctx, b, size, done)
 }
 
 // tell adds fields to each record.

@@ -12,8 +12,6 @@ package filelog
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"time"
 	"unicode/utf8"
 
@@ -118,17 +116,7 @@ func (s *sink) Lines(ctx context.Context, l *tail.Lines, done func(acknowledged 
 	} else {
 		size = AddLines(b, l)
 	}
-	records := len(b.Records)
-	l.Origin.Ledger.Framed.Add(records, size)
-	err := s.emit(ctx, pipeline.Delivery{Batch: b, Done: func(err error) {
-		done(err == nil || errors.Is(err, pipeline.ErrRejected))
-	}})
-	if err != nil {
-		b.Release()
-		l.Origin.Ledger.Framed.Add(-records, -size) // it will be read again
-		return fmt.Errorf("cannot emit a batch: %w", err)
-	}
-	return nil
+	return s.emit.Framed(ctx, b, size, done)
 }
 
 // AddLines makes records of the lines in b, copied all at once or given to it, and

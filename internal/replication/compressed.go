@@ -19,11 +19,8 @@ func inflate(p []byte, limit int) ([]byte, error) {
 	if head>>4 != 8 {
 		return nil, errors.New("cannot read a compressed event: the way it is compressed is not known")
 	}
-	var n int
-	for _, b := range d.take(int(head & 7)) {
-		n = n<<8 | int(b)
-	}
-	if d.failed || n < 0 {
+	n := int(big(d.take(int(head & 7))))
+	if d.failed {
 		return nil, errors.New("cannot read a compressed event: its length is wrong")
 	}
 	if n > limit {

@@ -281,12 +281,7 @@ func (d *decoder) byte() byte {
 }
 
 // little is a number of n bytes, the lowest first.
-func (d *decoder) little(n int) (v uint64) {
-	for i, b := range d.take(n) {
-		v |= uint64(b) << (8 * i)
-	}
-	return v
-}
+func (d *decoder) little(n int) uint64 { return little(d.take(n)) }
 
 // length is a number that says itself how long it is.
 func (d *decoder) length() int {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -192,6 +193,7 @@ func big(raw []byte) (n uint64) {
 	return n
 }
 
+// little is a number with the lowest byte first.
 func little(raw []byte) (n uint64) {
 	for i, b := range raw {
 		n |= uint64(b) << (8 * i)
@@ -391,47 +393,24 @@ func (c *Column) appendSet(dst, raw []byte) []byte {
 	return dst
 }
 
+// declaredTypes are the types in the binlog that a column can have which the server
+// declares with a type, but for text.
+var declaredTypes = map[string][]byte{
+	"tinyint": {typeTiny}, "smallint": {typeShort}, "mediumint": {typeInt24}, "int": {typeLong}, "bigint": {typeLongLong},
+	"float": {typeFloat}, "double": {typeDouble}, "decimal": {typeNewDecimal}, "bit": {typeBit},
+	"date": {typeDate, typeNewDate}, "time": {typeTime, typeTime2}, "year": {typeYear},
+	"datetime": {typeDatetime, typeDatetime2}, "timestamp": {typeTimestamp, typeTimestamp2},
+	"enum": {typeEnum}, "set": {typeSet}, "json": {typeJSON},
+}
+
 // Fits reports whether a column can be the one that the server now declares with a
 // type, as information_schema calls it.
 func (c *Column) Fits(declared string) bool {
 	switch declared {
-	case "tinyint":
-		return c.typ == typeTiny
-	case "smallint":
-		return c.typ == typeShort
-	case "mediumint":
-		return c.typ == typeInt24
-	case "int":
-		return c.typ == typeLong
-	case "bigint":
-		return c.typ == typeLongLong
-	case "float":
-		return c.typ == typeFloat
-	case "double":
-		return c.typ == typeDouble
-	case "decimal":
-		return c.typ == typeNewDecimal
-	case "date":
-		return c.typ == typeDate || c.typ == typeNewDate
-	case "time":
-		return c.typ == typeTime || c.typ == typeTime2
-	case "datetime":
-		return c.typ == typeDatetime || c.typ == typeDatetime2
-	case "timestamp":
-		return c.typ == typeTimestamp || c.typ == typeTimestamp2
-	case "year":
-		return c.typ == typeYear
-	case "bit":
-		return c.typ == typeBit
-	case "enum":
-		return c.typ == typeEnum
-	case "set":
-		return c.typ == typeSet
-	case "json":
-		return c.typ == typeJSON
 	case "char", "binary", "varchar", "varbinary", "uuid", "inet6", "inet4",
 		"tinytext", "text", "mediumtext", "longtext", "tinyblob", "blob", "mediumblob", "longblob":
 		return c.isText()
 	}
-	return true // a type that is not known here
+	types, known := declaredTypes[declared]
+	return !known || slices.Contains(types, c.typ)
 }

@@ -140,7 +140,8 @@ func testLarge(t *testing.T, m *mariadb.Server) {
 	_, err := db.ExecContext(t.Context(), "INSERT INTO d.large VALUES (3, REPEAT('y', 20 << 20), NULL)")
 	require.NoError(t, err)
 	m.Exec("UPDATE d.large SET v = 'short' WHERE id = 1")
-	events := r.events(4)
+	testLargeStatement(t, m, r)
+	events := r.events(5)[:4]
 	require.Equal(t, strings.Repeat("é", 512), events[0].fields["v"])
 	require.Equal(t, "v:2000 w:2004", events[0].fields["_truncated"])
 	require.Contains(t, events[0].line, `"_truncated":"v:2000 w:2004"`)
@@ -155,6 +156,19 @@ func testLarge(t *testing.T, m *mariadb.Server) {
 	}
 	require.Equal(t, "short", events[3].fields["v"])
 	require.Equal(t, "w:2004 _before.v:2000 _before.w:2004", events[3].fields["_truncated"])
+}
+
+// testLargeStatement has a statement that is longer than an event may be only when it
+// is unpacked: it is told of, like a row, and what follows is read.
+func testLargeStatement(t *testing.T, m *mariadb.Server, r *run) {
+	t.Helper()
+	m.Exec("SET GLOBAL log_bin_compress = ON")
+	defer m.Exec("SET GLOBAL log_bin_compress = OFF")
+	m.Exec("SET SESSION binlog_format = STATEMENT; INSERT INTO d.large VALUES (4, '" + strings.Repeat("z", 70_000) + "', NULL); SET SESSION binlog_format = ROW")
+	e := r.events(5)[4]
+	require.Equal(t, "unreadable", e.fields["_event"])
+	require.Contains(t, e.fields["_error"], "more than the 65536 that an event may have")
+	r.until("the position is behind it", r.rested)
 }
 
 // testEncrypted logs in over TLS with an account that requires it, and does not to a

@@ -62,16 +62,15 @@ func (in *Input) session(ctx context.Context, s *intake.Stream) error {
 		return fmt.Errorf("cannot follow the binlog of %s: its GTIDs are of another kind than the position, %s", src.address, in.position)
 	}
 	conn, err := src.dump(ctx, &in.c, in.serverID, in.position)
-	if err != nil {
-		return err
+	if err == nil {
+		defer conn.Close()
+		defer context.AfterFunc(ctx, conn.Close)()
+		if !src.rowsOnly {
+			in.env.Log.WithField("server", src.address).Warn("binlog_format is not ROW: what statements change is delivered as statements")
+		}
+		err = in.open(s, src, conn).follow(ctx)
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, conn.Close)()
-	x := in.open(s, src, conn)
-	if !src.rowsOnly {
-		in.env.Log.WithField("server", src.address).Warn("binlog_format is not ROW: what statements change is delivered as statements")
-	}
-	return x.follow(ctx)
+	return fmt.Errorf("cannot follow the binlog of %s: %w", src.address, err)
 }
 
 // open returns a session that begins at the position.
@@ -99,20 +98,20 @@ func (x *session) follow(ctx context.Context) error {
 		}
 		came, err := x.conn.Await(time.Now().Add(wait))
 		if err != nil {
-			return fmt.Errorf("cannot follow the binlog of %s: %w", x.source.address, err)
+			return err
 		}
 		if err := x.settle(ctx); err != nil {
 			return err
 		}
 		if !came {
 			if time.Since(heard) > heartbeatsMax*x.in.c.Heartbeat {
-				return fmt.Errorf("cannot follow the binlog of %s: %w", x.source.address, errSilent)
+				return errSilent
 			}
 			continue
 		}
 		event, size, err := x.conn.ReadEvent()
 		if err != nil {
-			return fmt.Errorf("cannot follow the binlog of %s: %w", x.source.address, err)
+			return err
 		}
 		heard = time.Now()
 		if err := x.event(ctx, event, size); err != nil {
@@ -151,7 +150,7 @@ func (x *session) settle(ctx context.Context) error {
 func (x *session) event(ctx context.Context, event []byte, size int) error {
 	h, body, err := x.events.Open(event, size)
 	if err != nil {
-		return fmt.Errorf("cannot follow the binlog of %s: %w", x.source.address, err)
+		return err
 	}
 	if h.End > 0 && !h.Artificial && h.Type != replication.Rotate {
 		x.place = uint64(h.End)
@@ -204,7 +203,7 @@ func (x *session) begin(h replication.Header, body []byte) error {
 	if h.Type != replication.Anonymous {
 		gtid, alone, err := replication.ReadGTID(h, body)
 		if err != nil {
-			return fmt.Errorf("cannot follow the binlog of %s: %w", x.source.address, err)
+			return err
 		}
 		x.gtid, x.named, x.name = gtid, true, gtid.String()
 		x.within = x.source.mariaDB && !alone
@@ -260,7 +259,7 @@ func (x *session) pass() {
 func (x *session) query(ctx context.Context, h replication.Header, body []byte) error {
 	q, err := x.events.ReadQuery(h, body)
 	if err != nil {
-		return fmt.Errorf("cannot follow the binlog of %s: %w", x.source.address, err)
+		return x.unreadableStatement(ctx, body, err)
 	}
 	switch q.Control() {
 	case replication.Begin:
@@ -429,14 +428,10 @@ func (x *session) cut(ctx context.Context, h replication.Header, body []byte) er
 	statement := h.Type == replication.Query || h.Type == replication.QueryCompressed
 	reason := fmt.Errorf("its %d bytes are more than max_event_size", h.Size)
 	if !rows && !statement {
-		return fmt.Errorf("cannot follow the binlog of %s: %w: an event of type %d cannot be left out", x.source.address, reason, h.Type)
+		return fmt.Errorf("%w: an event of type %d cannot be left out", reason, h.Type)
 	}
 	if statement {
-		if err := x.unreadable(ctx, nil, nil, reason); err != nil || x.within {
-			return err
-		}
-		x.end()
-		return nil
+		return x.unreadableStatement(ctx, nil, reason)
 	}
 	t := x.tables[x.events.TableID(body)]
 	if t != nil && t.err == nil && !t.wanted {
@@ -461,4 +456,13 @@ func (x *session) unreadable(ctx context.Context, t *table, body []byte, reason 
 	}
 	x.writer.unreadable(x, t, body, reason)
 	return x.added(ctx)
+}
+
+// unreadableStatement is unreadable for a statement, which may be all of a transaction.
+func (x *session) unreadableStatement(ctx context.Context, body []byte, reason error) error {
+	if err := x.unreadable(ctx, nil, body, reason); err != nil || x.within {
+		return err
+	}
+	x.end()
+	return nil
 }

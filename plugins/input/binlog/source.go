@@ -192,11 +192,11 @@ func (s *source) findFile(ctx context.Context, start string) (*position, error) 
 func (s *source) dump(ctx context.Context, c *Config, serverID uint32, p *position) (*replication.Conn, error) {
 	conn, err := replication.Dial(ctx, s.address, &c.Account)
 	if err != nil {
-		return nil, fmt.Errorf("cannot follow the binlog of %s: %w", s.address, err)
+		return nil, err
 	}
 	if err := s.request(conn, c, serverID, p); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("cannot follow the binlog of %s: %w", s.address, err)
+		return nil, err
 	}
 	return conn, nil
 }

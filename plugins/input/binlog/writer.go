@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -24,6 +25,10 @@ var (
 	fieldError    = []byte("_error")
 	fieldData     = []byte("_data")
 	fieldCut      = []byte("_truncated")
+
+	reserved = [][]byte{
+		fieldEvent, fieldDatabase, fieldTable, fieldGTID, fieldFile, fieldPlace, fieldQuery, fieldSchema, fieldError, fieldData, fieldCut,
+	}
 )
 
 const (
@@ -38,9 +43,7 @@ type table struct {
 	wanted  bool
 	guessed bool // the names of its columns are not known
 	err     error
-
-	database, name []byte
-	columns        []column
+	columns []column
 }
 
 // column is a column, ready for its values.
@@ -54,7 +57,6 @@ type column struct {
 // called like a field of ours has another _ in front.
 func (t *table) prepare(parsed *replication.Table) {
 	t.Table = parsed
-	t.database, t.name = []byte(parsed.Database), []byte(parsed.Name)
 	t.columns = make([]column, len(parsed.Columns))
 	for i := range parsed.Columns {
 		c := &parsed.Columns[i]
@@ -73,14 +75,7 @@ func (t *table) prepare(parsed *replication.Table) {
 }
 
 func isReserved(name string) bool {
-	if strings.HasPrefix(name, beforeKey) {
-		return true
-	}
-	switch name {
-	case "_event", "_db", "_table", "_gtid", "_file", "_pos", "_query", "_schema", "_error", "_data", "_truncated":
-		return true
-	}
-	return false
+	return strings.HasPrefix(name, beforeKey) || slices.ContainsFunc(reserved, func(field []byte) bool { return string(field) == name })
 }
 
 // writer makes records. Its memory is used again for each.

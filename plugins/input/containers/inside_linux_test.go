@@ -496,6 +496,24 @@ func TestFilesInside_WhatIsNowhereIsSaid(t *testing.T) {
 	require.Contains(t, status[0].Fix, "volume")
 }
 
+// TestFilesInside_WhatIsNowhereBesideOthersIsSaid: one pattern has a folder, and all of
+// the other lies in memory.
+func TestFilesInside_WhatIsNowhereBesideOthersIsSaid(t *testing.T) {
+	h := newHost(t)
+	h.mkdir("/srv/log")
+	h.write(dockerData+"/containers/cc/config.v2.json", `{"ID":"cc","Name":"/web","Driver":"btrfs","State":{"Pid":0},
+		"MountPoints":{"/mem":{"Destination":"/mem","Type":"tmpfs"},"/log":{"Destination":"/log","Source":"/srv/log","Type":"bind"}}}`)
+	c := defaults(func(c *Config) {
+		c.HostRoot, c.Pods, c.Docker, c.FilesInside = h.root, "", dockerData+"/containers", []string{"/mem/*.log", "/log/*.log"}
+	})
+	s := run(t, openStore(t, t.TempDir()), c, false)
+	defer s.stop()
+	status := s.input.Status()
+	require.Len(t, status, 1)
+	require.Equal(t, "web", status[0].Path)
+	require.Equal(t, tail.NotFound, status[0].Code)
+}
+
 func TestResolveIn(t *testing.T) {
 	h := newHost(t)
 	h.mkdir("/a/b")

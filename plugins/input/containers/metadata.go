@@ -22,17 +22,24 @@ type Metadata struct {
 	fields   []record.Field // of each record; immutable
 }
 
+// podFolder reads the name of a folder with the logs of a pod: NAMESPACE_POD_UID.
+func podFolder(name string) (m Metadata, ok bool) {
+	parts := strings.Split(name, "_")
+	if len(parts) != 3 {
+		return m, false
+	}
+	return Metadata{Namespace: parts[0], Pod: parts[1], UID: parts[2]}, true
+}
+
 // podOf reads the path of a log file below the pods folder:
 // NAMESPACE_POD_UID/CONTAINER/RESTARTS.log.
 func podOf(path string) (m Metadata, ok bool) {
 	file := filepath.Base(path)
 	dir := filepath.Dir(path)
-	parts := strings.Split(filepath.Base(filepath.Dir(dir)), "_")
-	restarts, _, _ := strings.Cut(file, ".") // also of 0.log.20260312-081502
-	if len(parts) != 3 || restarts == "" {
-		return m, false
-	}
-	return Metadata{Namespace: parts[0], Pod: parts[1], UID: parts[2], Name: filepath.Base(dir), Restarts: restarts}, true
+	m, ok = podFolder(filepath.Base(filepath.Dir(dir)))
+	m.Name = filepath.Base(dir)
+	m.Restarts, _, _ = strings.Cut(file, ".") // also of 0.log.20260312-081502
+	return m, ok && m.Restarts != ""
 }
 
 // withPod returns m with what the API server has told of its pod, which is nil if it

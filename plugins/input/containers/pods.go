@@ -27,13 +27,12 @@ func (r *roster) podFolders(now time.Time) (list []*container) {
 	r.fail(dir, err)
 	there := map[string]*container{}
 	for _, e := range entries {
-		parts := strings.Split(e.Name(), "_")
-		if len(parts) != 3 {
+		m, ok := podFolder(e.Name())
+		if !ok {
 			continue
 		}
 		c := r.podded[e.Name()]
 		if c == nil {
-			m := Metadata{Namespace: parts[0], Pod: parts[1], UID: parts[2]}
 			m.selected = r.config.maySelect(&m)
 			c = &container{meta: &m, dir: filepath.Join(dir, e.Name()), early: !r.looked, seen: now}
 		}
@@ -164,8 +163,8 @@ func (r *roster) readPods() {
 	r.fail(dir, err)
 	r.pods = map[string][2]string{}
 	for _, e := range entries {
-		if parts := strings.Split(e.Name(), "_"); len(parts) == 3 {
-			r.pods[parts[2]] = [2]string{parts[0], parts[1]}
+		if m, ok := podFolder(e.Name()); ok {
+			r.pods[m.UID] = [2]string{m.Namespace, m.Pod}
 		}
 	}
 }

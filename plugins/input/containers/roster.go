@@ -137,11 +137,11 @@ func (r *roster) look(now time.Time) {
 	})
 	claimed, changed, hidden := map[string]bool{}, false, []tail.FileStatus(nil)
 	for _, c := range list {
-		places := r.placesOf(c)
+		places, none := r.placesOf(c)
 		for _, p := range places {
 			changed = r.claim(p, claimed) || changed
 		}
-		if len(places) == 0 && c.meta.selected {
+		if none && c.meta.selected {
 			hidden = append(hidden, hiddenStatus(c, now))
 		}
 	}
@@ -262,7 +262,7 @@ func (r *roster) status() (list []tail.FileStatus) {
 	return list
 }
 
-// hiddenStatus says that no files of a container can be read.
+// hiddenStatus says that files of a container cannot be read.
 func hiddenStatus(c *container, now time.Time) tail.FileStatus {
 	return tail.FileStatus{
 		Path: strings.TrimLeft(strings.Join([]string{c.meta.Namespace, c.meta.Pod, c.meta.Name}, "/"), "/"), State: "unreadable", Code: tail.NotFound,
@@ -324,15 +324,17 @@ func (r *roster) docker(dir, id string) *docked {
 	return d
 }
 
-// placesOf are the folders in which the files of a container lie.
-func (r *roster) placesOf(c *container) (places []*place) {
+// placesOf are the folders in which the files of a container lie. hidden is true if all
+// that a pattern can match lies in no folder of the host.
+func (r *roster) placesOf(c *container) (places []*place, hidden bool) {
 	if c.dir != "" {
 		return []*place{{include: podFiles, owner: c.meta, folder: tail.Folder{
 			Dir: c.dir, Include: []string{podFiles}, Key: r.podKey(), Early: c.early, Hold: c.hold,
-		}}}
+		}}}, false
 	}
 	for _, pattern := range r.config.FilesInside {
-		spots, _ := spotsOf(pattern, c.mounts)
+		spots, some := spotsOf(pattern, c.mounts)
+		hidden = hidden || some && len(spots) == 0
 		for _, s := range spots {
 			dir, ok := c.found[s.host]
 			if !ok {
@@ -348,7 +350,7 @@ func (r *roster) placesOf(c *container) (places []*place) {
 			})
 		}
 	}
-	return places
+	return places, hidden || len(places) == 0
 }
 
 // keyOf is what a pattern inside containers is remembered by.

@@ -266,19 +266,19 @@ func (b *Batcher) Add(raw []byte) *record.Record { return b.AddSized(raw, int64(
 // however long its line is: for a source whose lines are written with what is not
 // in it, such as names of columns, and so may differ when it is read again.
 func (b *Batcher) AddSized(raw []byte, size int64) *record.Record {
-	batch := b.open()
-	r := batch.Add(raw)
-	r.Offset, r.Size = b.size, size
-	b.size += r.Size
-	return r
+	return b.place(b.open().Add(raw), size)
 }
 
 // AddOwn is Add for bytes that lie in the memory of Batch already: they are not copied.
 // They must not have been put there before the last Flush or Drop.
 func (b *Batcher) AddOwn(raw []byte) *record.Record {
-	r := b.open().AddOwn(raw)
-	r.Offset, r.Size = b.size, int64(len(raw))+1
-	b.size += r.Size
+	return b.place(b.open().AddOwn(raw), int64(len(raw))+1)
+}
+
+// place gives r the next size bytes of the stream.
+func (b *Batcher) place(r *record.Record, size int64) *record.Record {
+	r.Offset, r.Size = b.size, size
+	b.size += size
 	return r
 }
 

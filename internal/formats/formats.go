@@ -37,9 +37,13 @@ type Format struct {
 
 	line          *pattern.Regexp // matches a line that begins a record
 	start, goesOn *pattern.Regexp // those of Multiline, nil for none
-	body, header  *pattern.Regexp // see entry, nil for none
+	body          *pattern.Regexp // see entry, nil for none
+	header        *pattern.Regexp // likewise
 	refines       map[string]bool // the formats that this one is to be preferred to
 }
+
+// HeaderPattern is Header, compiled; nil where there is none.
+func (f *Format) HeaderPattern() *pattern.Regexp { return f.header }
 
 // Multiline are the patterns that frame records of several lines, with the
 // meaning they have in the files input; "" for those that are not set.

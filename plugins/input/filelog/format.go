@@ -74,14 +74,10 @@ func (d *detector) Named(name string) (f tail.Format, ok bool) {
 
 // header returns what matches the headers of a format, nil if it has none.
 func header(of *formats.Format) tail.Matcher {
-	if of.Header == "" {
-		return nil
+	if re := of.HeaderPattern(); re != nil {
+		return re
 	}
-	re, err := pattern.Compile(of.Header)
-	if err != nil {
-		panic("BUG: " + err.Error()) // the catalogue compiles its patterns
-	}
-	return re
+	return nil
 }
 
 // multiline returns the framing of a format, nil for single lines.
